@@ -1,0 +1,1 @@
+"""The commands of minkgen: argument parsing and rendering only."""

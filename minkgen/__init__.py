@@ -1,0 +1,1 @@
+"""Exact geometric training targets from weather radar."""

@@ -1,0 +1,134 @@
+"""The errors of minkgen: what went wrong, where, what was found, what was expected, what to do.
+
+Every error a caller can meet is a child of `MinkgenError`; children that stand for bad input also
+inherit `ValueError`, so that code which expects the builtin keeps working.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "MinkgenError",
+    "InputError",
+    "RecipeError",
+    "SourceError",
+    "StoreError",
+    "EmptySplitError",
+    "TrainingError",
+    "TaskError",
+]
+
+
+class MinkgenError(Exception):
+    """Root of all errors that minkgen raises on purpose.
+
+    Parameters
+    ----------
+    what : str
+        What went wrong, as one sentence without the details.
+    where : object, optional
+        The file, key, array or recipe path it concerns.
+    got, expected : object, optional
+        What was found, and what should have been there.
+    hint : str, optional
+        What the reader can do next.
+
+    Examples
+    --------
+    >>> print(MinkgenError("the grid is unknown", where="a.h5", got="3 x 3", hint="try another"))
+    the grid is unknown
+      where: a.h5
+      got: 3 x 3
+      next: try another
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        got: object = None,
+        expected: object = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.got = got
+        self.expected = expected
+        self.hint = hint
+
+    def _details(self) -> dict[str, object]:
+        details = {
+            "where": self.where,
+            "got": self.got,
+            "expected": self.expected,
+            "next": self.hint,
+        }
+        return {label: value for label, value in details.items() if value is not None}
+
+    def __str__(self) -> str:
+        lines = [self.what, *(f"  {label}: {value}" for label, value in self._details().items())]
+        return "\n".join(lines)
+
+    def one_line(self) -> str:
+        """Return the message on one line, as ledgers and logs keep it."""
+        details = "; ".join(f"{label}: {value}" for label, value in self._details().items())
+        return f"{self.what} ({details})" if details else self.what
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.what, self.__dict__.copy()))
+
+
+def _rebuild(kind: type[MinkgenError], what: str, state: dict[str, object]) -> MinkgenError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, what)
+    error.__dict__.update(state)
+    return error
+
+
+class InputError(MinkgenError, ValueError):
+    """An argument of a library function cannot be used."""
+
+
+class RecipeError(MinkgenError, ValueError):
+    """A recipe has one or more faults; all of them are listed.
+
+    Parameters
+    ----------
+    faults : sequence of str
+        One line per fault, each beginning with the path of the key.
+    where : object
+        The recipe file.
+    """
+
+    def __init__(self, faults: Sequence[str], *, where: object = None) -> None:
+        self.faults = tuple(faults)
+        count = len(self.faults)
+        listing = "".join(f"\n  - {fault}" for fault in self.faults)
+        super().__init__(
+            f"the recipe has {count} fault{'' if count == 1 else 's'}:{listing}",
+            where=where,
+            hint="mend the keys above; nothing was read or written",
+        )
+
+
+class SourceError(MinkgenError, ValueError):
+    """A radar file is damaged, of another kind than its name says, or not understood."""
+
+
+class StoreError(MinkgenError, ValueError):
+    """A feature store is missing, incomplete, or was made by another recipe."""
+
+
+class EmptySplitError(MinkgenError, ValueError):
+    """A split, or the whole period, holds no eligible tile."""
+
+
+class TrainingError(MinkgenError, RuntimeError):
+    """Training or evaluation cannot go on: a non-finite loss, or a checkpoint of another run."""
+
+
+class TaskError(MinkgenError, RuntimeError):
+    """A distributed task failed; the message names its inputs and holds its traceback."""

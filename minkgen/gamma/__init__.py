@@ -1,0 +1,1 @@
+"""The γ-matrix: kernels, oracles, thresholds and persistence floors."""

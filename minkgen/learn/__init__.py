@@ -1,0 +1,1 @@
+"""Surrogates of γ and the Minkowski image loss: the only place that knows torch."""

@@ -1,0 +1,1 @@
+"""Recipes that are shipped with minkgen, as YAML files."""
