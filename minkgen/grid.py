@@ -76,7 +76,7 @@ class Grid:
 
     @property
     def corners(self) -> dict[str, tuple[float, float]]:
-        """x and y of the outer corners in metres, keyed UL, UR, LL, LR as in ODIM."""
+        """Positions (x, y) of the outer corners in metres, keyed UL, UR, LL, LR as in ODIM."""
         east = self.west + self.width * self.pixel_m
         south = self.north - self.height * self.pixel_m
         return {

@@ -1,4 +1,4 @@
-"""The names of files in the public OPERA archive: `YYYY/MM/DD/OPERA/COMP/OPERA@...@0@PRODUCT.h5`."""
+"""Names of files in the public archive: `YYYY/MM/DD/OPERA/COMP/OPERA@...@0@PRODUCT.h5`."""
 
 from __future__ import annotations
 
