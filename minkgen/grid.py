@@ -67,12 +67,12 @@ class Grid:
     @property
     def x(self) -> npt.NDArray[np.float64]:
         """Centres of the columns in metres, increasing eastward, shape (width,)."""
-        return self.west + self.pixel_m * (np.arange(self.width) + 0.5)
+        return self.west + self.pixel_m * (np.arange(self.width, dtype=np.float64) + 0.5)
 
     @property
     def y(self) -> npt.NDArray[np.float64]:
         """Centres of the rows in metres, decreasing southward, shape (height,)."""
-        return self.north - self.pixel_m * (np.arange(self.height) + 0.5)
+        return self.north - self.pixel_m * (np.arange(self.height, dtype=np.float64) + 0.5)
 
     @property
     def corners(self) -> dict[str, tuple[float, float]]:

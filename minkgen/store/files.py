@@ -1,0 +1,82 @@
+"""Files that are either whole or not there: written aside, flushed to disk, renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from minkgen.errors import StoreError
+from minkgen.recipe import canonical_json
+
+__all__ = ["fsync_tree", "read_json", "sha256_of", "switch_symlink", "write_bytes", "write_json"]
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a crash, sees the old bytes or the new ones."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
+    try:
+        with partial.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    _fsync(path.parent)
+
+
+def write_json(path: Path, value: Any, *, readable: bool = False) -> None:
+    """Write a value as canonical JSON, or indented for people."""
+    text = json.dumps(value, indent=2, allow_nan=False) if readable else canonical_json(value)
+    write_bytes(path, f"{text}\n".encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of the store.
+
+    Raises
+    ------
+    StoreError
+        If the file is no valid JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StoreError(
+            "a file of the store is damaged", where=path, got=error, expected="JSON"
+        ) from error
+
+
+def switch_symlink(link: Path, target: str) -> None:
+    """Point a symbolic link at a sibling, in one step."""
+    partial = link.with_name(f".{link.name}.{uuid4().hex}.partial")
+    partial.symlink_to(target)
+    partial.replace(link)
+    _fsync(link.parent)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fsync_tree(root: Path) -> None:
+    """Flush every file and folder below a folder to disk, and the folder itself."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            _fsync(Path(folder) / name)
+        _fsync(Path(folder))
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

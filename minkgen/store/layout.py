@@ -1,0 +1,108 @@
+"""Where everything lies in a store, and the sizes of its chunks and shards."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import zarr
+from pyproj import CRS
+from zarr.codecs import ZstdCodec
+from zarr.errors import ZarrUserWarning
+
+__all__ = [
+    "ATTRIBUTION",
+    "FRAMES_PER_SHARD",
+    "LAYOUT_VERSION",
+    "LICENCE",
+    "SAMPLES_PER_CHUNK",
+    "SAMPLES_PER_SHARD",
+    "StorePaths",
+    "consolidate",
+    "grid_mapping_attributes",
+    "zstd",
+]
+
+LAYOUT_VERSION = 1
+FRAMES_PER_SHARD = 24
+SAMPLES_PER_SHARD = 4096
+SAMPLES_PER_CHUNK = 16
+LICENCE = "CC BY 4.0"
+ATTRIBUTION = "Data: EUMETNET OPERA, CC BY 4.0"
+
+
+@dataclass(frozen=True)
+class StorePaths:
+    """The paths inside one store."""
+
+    root: Path
+
+    @property
+    def identity(self) -> Path:
+        """What the composites of the store are: layout version, grid and product."""
+        return self.root / "store.json"
+
+    @property
+    def composites(self) -> Path:
+        """The Zarr hierarchy of composites."""
+        return self.root / "composites.zarr"
+
+    @property
+    def features(self) -> Path:
+        """The folder of snapshots."""
+        return self.root / "features"
+
+    @property
+    def current(self) -> Path:
+        """The symbolic link to the snapshot that readers should take."""
+        return self.features / "current"
+
+    @property
+    def runs(self) -> Path:
+        """The folder of training runs."""
+        return self.root / "runs"
+
+    def ledger(self, day: date) -> Path:
+        """The states of a day's slots."""
+        return self.root / "ledger" / f"{day:%Y-%m-%d}.json"
+
+    def frames(self, day: date) -> Path:
+        """The frame table of a day."""
+        return self.root / "frames" / f"{day:%Y-%m-%d}.parquet"
+
+    def tiles(self, key: str) -> Path:
+        """A tile table."""
+        return self.root / "tiles" / f"{key}.parquet"
+
+    def climate(self, key: str) -> Path:
+        """Thresholds, floors, histograms and normalisation."""
+        return self.root / "climate" / f"{key}.json"
+
+
+def zstd() -> ZstdCodec:
+    """Return the compressor of all arrays: 0.7 MB a frame, against 1.7 MB with blosc."""
+    return ZstdCodec(level=3)
+
+
+@contextmanager
+def _consolidation_is_wanted() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # Every reader of the store is zarr-python 3, which understands consolidated metadata.
+        warnings.filterwarnings("ignore", "Consolidated metadata", ZarrUserWarning)
+        yield
+
+
+def consolidate(path: Path) -> None:
+    """Gather the metadata of a hierarchy at its root."""
+    with _consolidation_is_wanted():
+        zarr.consolidate_metadata(path, zarr_format=3)
+
+
+def grid_mapping_attributes(crs: CRS) -> dict[str, Any]:
+    """Return the CF attributes of a grid mapping variable, WKT included."""
+    return {key: value for key, value in crs.to_cf().items() if value is not None}
