@@ -68,19 +68,19 @@ class StorePaths:
         return self.root / "runs"
 
     def ledger(self, day: date) -> Path:
-        """The states of a day's slots."""
+        """Return the path of the states of a day's slots."""
         return self.root / "ledger" / f"{day:%Y-%m-%d}.json"
 
     def frames(self, day: date) -> Path:
-        """The frame table of a day."""
+        """Return the path of a day's frame table."""
         return self.root / "frames" / f"{day:%Y-%m-%d}.parquet"
 
     def tiles(self, key: str) -> Path:
-        """A tile table."""
+        """Return the path of a tile table."""
         return self.root / "tiles" / f"{key}.parquet"
 
     def climate(self, key: str) -> Path:
-        """Thresholds, floors, histograms and normalisation."""
+        """Return the path of thresholds, floors, histograms and normalisation."""
         return self.root / "climate" / f"{key}.json"
 
 

@@ -172,4 +172,5 @@ def open_features(store: str | Path, split: str, snapshot: str = "current") -> x
     if split not in SPLITS:
         raise StoreError("there is no such split", got=split, expected=", ".join(SPLITS))
     pinned = open_snapshot(store, snapshot)
-    return xr.open_zarr(pinned.path, group=split, consolidated=True, chunks=None)
+    dataset: xr.Dataset = xr.open_zarr(pinned.path, group=split, consolidated=True, chunks=None)
+    return dataset
