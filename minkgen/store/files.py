@@ -9,10 +9,21 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from minkgen.errors import StoreError
 from minkgen.recipe import canonical_json
 
-__all__ = ["fsync_tree", "read_json", "sha256_of", "switch_symlink", "write_bytes", "write_json"]
+__all__ = [
+    "fsync_tree",
+    "read_json",
+    "sha256_of",
+    "switch_symlink",
+    "write_bytes",
+    "write_json",
+    "write_table",
+]
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -34,6 +45,13 @@ def write_json(path: Path, value: Any, *, readable: bool = False) -> None:
     """Write a value as canonical JSON, or indented for people."""
     text = json.dumps(value, indent=2, allow_nan=False) if readable else canonical_json(value)
     write_bytes(path, f"{text}\n".encode())
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table as Parquet."""
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd")
+    write_bytes(path, buffer.getvalue().to_pybytes())
 
 
 def read_json(path: Path) -> Any:

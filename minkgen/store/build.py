@@ -1,0 +1,329 @@
+"""Building snapshots: staged beside the target, written in whole shards, published by rename."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import zarr
+
+from minkgen.errors import StoreError
+from minkgen.gamma.functionals import FUNCTIONALS, UNITS
+from minkgen.gamma.thresholds import Thresholds
+from minkgen.grid import Grid, opera_crs
+from minkgen.store.files import fsync_tree, switch_symlink, write_json
+from minkgen.store.layout import (
+    ATTRIBUTION,
+    LICENCE,
+    SAMPLES_PER_CHUNK,
+    SAMPLES_PER_SHARD,
+    StorePaths,
+    consolidate,
+    zstd,
+)
+
+__all__ = ["Part", "SnapshotPlan", "create_staging", "is_written", "publish", "write_part"]
+
+_SAMPLE_ATTRIBUTES: dict[str, dict[str, str]] = {
+    "time": {
+        "standard_name": "time",
+        "units": "minutes since 1970-01-01 00:00:00",
+        "calendar": "proleptic_gregorian",
+    },
+    "row": {"long_name": "row of the north-west pixel in the composite", "units": "1"},
+    "column": {"long_name": "column of the north-west pixel in the composite", "units": "1"},
+    "y0": {"long_name": "y of the centre of the north-west pixel", "units": "m"},
+    "x0": {"long_name": "x of the centre of the north-west pixel", "units": "m"},
+    "wet": {"long_name": "has a pixel of at least the drizzle threshold"},
+    "product": {"long_name": "production line and ODIM quantity of the composite"},
+    "covered_fraction": {"long_name": "share of pixels with radar coverage", "units": "1"},
+    "wet_fraction": {
+        "long_name": "share of pixels at or above the drizzle rate",
+        "units": "1",
+    },
+    "max_rate": {"long_name": "largest rate before drizzle is zeroed", "units": "mm/h"},
+}
+
+
+@dataclass(frozen=True)
+class SnapshotPlan:
+    """Everything that fixes a snapshot before its first shard is written.
+
+    Attributes
+    ----------
+    name : str
+        Name and hash: the folder is `features/<name>.zarr`.
+    metadata : dict
+        What decided the numbers, as plain JSON values; kept at the root.
+    rows : mapping of str to pyarrow.Table
+        The samples of every split, in order.
+    grid : Grid
+    tile_size : int
+    thresholds : Thresholds
+    """
+
+    name: str
+    metadata: dict[str, Any]
+    rows: Mapping[str, pa.Table]
+    grid: Grid
+    tile_size: int
+    thresholds: Thresholds
+
+    def parts(self) -> list[Part]:
+        """Return the shards of all splits, in order."""
+        return [
+            Part(split, index, min(SAMPLES_PER_SHARD, rows.num_rows - index * SAMPLES_PER_SHARD))
+            for split, rows in self.rows.items()
+            for index in range(-(-rows.num_rows // SAMPLES_PER_SHARD))
+        ]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The samples of one shard: the unit of work, written whole by one task."""
+
+    split: str
+    index: int
+    count: int
+
+    @property
+    def start(self) -> int:
+        """First sample."""
+        return self.index * SAMPLES_PER_SHARD
+
+    @property
+    def samples(self) -> slice:
+        """The samples as a slice."""
+        return slice(self.start, self.start + self.count)
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The arrays that the part's task writes."""
+        real = ("rain_rate", "gamma")
+        return (*real, *(f"mixup_{name}" for name in real)) if self.split == "train" else real
+
+
+def create_staging(paths: StorePaths, plan: SnapshotPlan) -> Path:
+    """Create the folder in which a snapshot grows, or find that of an interrupted build.
+
+    A folder left by an interrupted build of the same plan by the same code is taken up: its shards
+    are whole, because each was renamed into place. Any other is removed.
+
+    Returns
+    -------
+    Path
+    """
+    staging = paths.features / f".building-{plan.name}.zarr"
+    if staging.exists():
+        if dict(zarr.open_group(staging, mode="r").attrs).get("minkgen") == plan.metadata:
+            return staging
+        shutil.rmtree(staging)
+    fresh = paths.features / f".new-{plan.name}.zarr"
+    root = zarr.open_group(fresh, mode="w", zarr_format=3)
+    root.attrs.update(
+        {
+            "title": "γ-matrices of rain tiles",
+            "licence": LICENCE,
+            "attribution": ATTRIBUTION,
+            "Conventions": "CF-1.11",
+            "minkgen": plan.metadata,
+        }
+    )
+    for split, rows in plan.rows.items():
+        group = root.create_group(split)
+        _create_coordinates(group, plan)
+        _create_sample_columns(group, rows, plan.grid)
+        _create_fields(group, rows.num_rows, split, plan)
+    consolidate(fresh)
+    fresh.rename(staging)
+    return staging
+
+
+def _create_coordinates(group: zarr.Group, plan: SnapshotPlan) -> None:
+    thresholds = plan.thresholds
+    offsets = plan.grid.pixel_m * np.arange(plan.tile_size)
+    distance = {"units": "m", "long_name": "offset from the centre of the north-west pixel"}
+    coordinates: dict[str, tuple[str, npt.NDArray[Any], dict[str, str]]] = {
+        "functional": ("functional", np.array(FUNCTIONALS, object), {"long_name": "functional"}),
+        "threshold": (
+            "threshold",
+            thresholds.values,
+            {"long_name": "rain rate threshold u of the set {x >= u}", "units": "mm/h"},
+        ),
+        "measure": (
+            "threshold",
+            thresholds.measure,
+            {"long_name": "integration weight of the threshold", "units": "1"},
+        ),
+        "y": ("y", -offsets, {**distance, "axis": "Y"}),
+        "x": ("x", offsets, {**distance, "axis": "X"}),
+    }
+    if thresholds.levels is not None:
+        quantile = {"long_name": "quantile level of the training climatology", "units": "1"}
+        coordinates["quantile"] = ("threshold", thresholds.levels, quantile)
+    for name, (dimension, values, attributes) in coordinates.items():
+        _create_vector(group, name, dimension, values, attributes)
+    mapping = group.create_array("spatial_ref", shape=(), dtype="int32", fill_value=0)
+    mapping.attrs.update(opera_crs().to_cf())
+
+
+def _create_vector(
+    group: zarr.Group,
+    name: str,
+    dimension: str,
+    values: npt.NDArray[Any],
+    attributes: Mapping[str, str],
+) -> None:
+    is_text = values.dtype == object
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype=str if is_text else values.dtype,
+        chunks=(min(SAMPLES_PER_SHARD, max(1, len(values))),),
+        compressors=zstd(),
+        fill_value="" if is_text else np.zeros((), values.dtype)[()],
+        dimension_names=(dimension,),
+        attributes=dict(attributes),
+        # A column of zeros is data; left out as "empty" it would read the same but look unwritten.
+        config={"write_empty_chunks": True},
+    )
+    array[:] = values
+
+
+def _create_sample_columns(group: zarr.Group, rows: pa.Table, grid: Grid) -> None:
+    row, column = rows["row"].to_numpy(), rows["column"].to_numpy()
+    wet_fraction = rows["wet_fraction"].to_numpy()
+    columns: dict[str, npt.NDArray[Any]] = {
+        "time": rows["time"].cast(pa.int64()).to_numpy() // 60_000_000,
+        "row": row,
+        "column": column,
+        "y0": grid.y[row],
+        "x0": grid.x[column],
+        "wet": wet_fraction > 0,
+        "product": np.array(rows["product"].to_pylist(), object),
+        "covered_fraction": rows["covered_fraction"].to_numpy(),
+        "wet_fraction": wet_fraction,
+        "max_rate": rows["max_rate"].to_numpy(),
+    }
+    for name, values in columns.items():
+        _create_vector(group, name, "sample", values, _SAMPLE_ATTRIBUTES[name])
+
+
+def _create_fields(group: zarr.Group, count: int, split: str, plan: SnapshotPlan) -> None:
+    located = " ".join((*_SAMPLE_ATTRIBUTES, "measure", "spatial_ref"))
+    if plan.thresholds.levels is not None:
+        located += " quantile"
+    image = (plan.tile_size, plan.tile_size)
+    matrix = (len(FUNCTIONALS), len(plan.thresholds.values))
+    units = ", ".join(f"{name} {unit}" for name, unit in UNITS.items())
+    kinds: dict[str, tuple[tuple[int, int], tuple[str, str], dict[str, str]]] = {
+        "rain_rate": (
+            image,
+            ("y", "x"),
+            {
+                "long_name": "rain rate with drizzle zeroed, north first",
+                "standard_name": "rainfall_rate",
+                "units": "mm/h",
+                "grid_mapping": "spatial_ref",
+            },
+        ),
+        "gamma": (
+            matrix,
+            ("functional", "threshold"),
+            {"long_name": "γ-matrix", "comment": f"units by functional: {units}"},
+        ),
+    }
+    prefixes = {"": "", "mixup_": "mixed with its coarse self: "} if split == "train" else {"": ""}
+    for prefix, meaning in prefixes.items():
+        for name, (shape, dimensions, attributes) in kinds.items():
+            group.create_array(
+                f"{prefix}{name}",
+                shape=(count, *shape),
+                dtype="float32",
+                chunks=(SAMPLES_PER_CHUNK, *shape),
+                shards=(SAMPLES_PER_SHARD, *shape),
+                compressors=zstd(),
+                fill_value=float("nan"),
+                dimension_names=("sample", *dimensions),
+                attributes={
+                    **attributes,
+                    "long_name": meaning + attributes["long_name"],
+                    "coordinates": located,
+                },
+            )
+
+
+def _shard_file(staging: Path, part: Part, name: str) -> Path:
+    return staging / part.split / name / f"c/{part.index}/0/0"
+
+
+def is_written(staging: Path, part: Part) -> bool:
+    """Return whether all shards of a part are in place; a shard in place is whole."""
+    return all(_shard_file(staging, part, name).exists() for name in part.arrays)
+
+
+def write_part(staging: Path, part: Part, name: str, values: npt.NDArray[np.float32]) -> None:
+    """Write one whole shard of one array.
+
+    Raises
+    ------
+    StoreError
+        If a γ-matrix holds a value that is not finite, or the shape is not the part's.
+    """
+    array = zarr.open_group(staging, mode="r+")[f"{part.split}/{name}"]
+    if not isinstance(array, zarr.Array) or values.shape != (part.count, *array.shape[1:]):
+        raise StoreError("a shard does not fit its array", where=f"{part}/{name}", got=values.shape)
+    if name.endswith("gamma") and not np.isfinite(values).all():
+        raise StoreError("a γ-matrix is not finite", where=f"{part}/{name}")
+    array[part.samples] = values
+
+
+def publish(paths: StorePaths, staging: Path, plan: SnapshotPlan) -> Path:
+    """Check that nothing is missing, flush, take write permission, rename, switch `current`.
+
+    Returns
+    -------
+    Path
+        The snapshot.
+
+    Raises
+    ------
+    StoreError
+        If a shard is missing; `current` stays as it is.
+    """
+    missing = [
+        f"{part.split} {name} {part.index}"
+        for part in plan.parts()
+        for name in part.arrays
+        if not _shard_file(staging, part, name).exists()
+    ]
+    if missing:
+        raise StoreError(
+            "the snapshot is incomplete and is not published",
+            where=staging,
+            got=f"{len(missing)} missing shards, the first {missing[0]}",
+            hint="run the same command again: finished parts are kept",
+        )
+    fsync_tree(staging)
+    for folder, _, names in os.walk(staging):
+        for file in names:
+            path = Path(folder, file)
+            path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+    target = paths.features / f"{plan.name}.zarr"
+    staging.rename(target)
+    make_current(paths, target)
+    return target
+
+
+def make_current(paths: StorePaths, snapshot: Path) -> None:
+    """Point `current` at a published snapshot, for folders and for URLs."""
+    switch_symlink(paths.current, snapshot.name)
+    write_json(paths.features / "current.json", {"snapshot": snapshot.name})

@@ -1,0 +1,238 @@
+"""Climate: thresholds, persistence floors and normalisation, from the training split alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from distributed import Client
+
+from minkgen.gamma.floors import (
+    Floor,
+    LifetimeHistogram,
+    elbow_floor,
+    given_floor,
+    percentile_floor,
+)
+from minkgen.gamma.pairs import finite_pairs
+from minkgen.gamma.thresholds import (
+    Thresholds,
+    ValueHistogram,
+    log_thresholds,
+    physical_thresholds,
+    quantile_thresholds,
+)
+from minkgen.recipe import (
+    ElbowFloor,
+    FloorChoice,
+    GivenFloor,
+    LogThresholds,
+    PhysicalThresholds,
+    Recipe,
+    Tiles,
+    digest,
+)
+from minkgen.store.composites import open_composites
+from minkgen.store.files import read_json, write_json
+from minkgen.store.layout import StorePaths
+from minkgen.tiles.eligibility import cut_tile
+from minkgen.tiles.table import minutes, sample_keys, wet_rows
+from minkgen.workflows.cluster import run_tasks
+from minkgen.workflows.progress import Progress
+from minkgen.workflows.scan import Frame, tiles_by_time
+
+__all__ = ["Climate", "fit_climate"]
+
+
+@dataclass(frozen=True)
+class Climate:
+    """What the training split says of rain, and what γ is computed with.
+
+    Attributes
+    ----------
+    thresholds : Thresholds
+    floors : tuple of Floor
+        For components and for holes.
+    normalisation : dict
+        `max_rate` (mm/h) of the eligible training tiles and `log1p_max`, its log1p.
+    """
+
+    thresholds: Thresholds
+    floors: tuple[Floor, Floor]
+    normalisation: dict[str, float]
+
+    def floors_as_dict(self) -> dict[str, Any]:
+        """Return the floors as plain JSON values."""
+        components, holes = self.floors
+        return {"components": components.as_dict(), "holes": holes.as_dict()}
+
+
+@dataclass(frozen=True)
+class ClimateTask:
+    """The eligible training tiles of one day, and which of them lifetimes are taken from."""
+
+    store: Path
+    day: date
+    rows: pa.Table
+    lifetimes: tuple[bool, ...]
+    tiles: Tiles
+
+    def __str__(self) -> str:
+        return f"{self.day} of {self.store}"
+
+
+@dataclass(frozen=True)
+class DayClimate:
+    """What one day adds to the climate; merged by addition."""
+
+    values: ValueHistogram
+    components: LifetimeHistogram
+    holes: LifetimeHistogram
+
+    def merge(self, other: DayClimate) -> DayClimate:
+        """Return the climate of both."""
+        return DayClimate(
+            self.values.merge(other.values),
+            self.components.merge(other.components),
+            self.holes.merge(other.holes),
+        )
+
+
+def fit_climate(
+    client: Client,
+    paths: StorePaths,
+    recipe: Recipe,
+    training: pa.Table,
+    frames: Mapping[datetime, Frame],
+    progress: Progress,
+) -> Climate:
+    """Return the climate of the training samples, from disk where it was fitted before.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    paths : StorePaths
+    recipe : Recipe
+    training : pyarrow.Table
+        The samples of the training split; dry ones are left out.
+    frames : mapping of datetime to Frame
+        The ok composites of the period.
+    progress : Progress
+
+    Returns
+    -------
+    Climate
+        Also written to the store, with its histograms.
+    """
+    eligible = wet_rows(training)
+    window = recipe.splits.trimmed()["train"]
+    sections = {"seed", "grid", "tiles", "thresholds", "persistence"}
+    decided = {
+        "recipe": recipe.model_dump(mode="json", include=sections),
+        "window": window.model_dump(mode="json"),
+        "inputs": {f"{t:%FT%R}": frame.sha256 for t, frame in frames.items() if t in window},
+    }
+    path = paths.climate(digest(decided)[:16])
+    if not path.exists():
+        tasks = _tasks(paths, recipe, eligible)
+        progress.stage("climatology", len(tasks))
+        what = "the climatology of a day could not be counted"
+        days = run_tasks(client, climate_day, tasks, progress, what=what)
+        merged = reduce(DayClimate.merge, days)
+        write_json(path, {"decided_by": decided, **_fit(recipe, eligible, merged)})
+    content = read_json(path)
+    return Climate(
+        thresholds=Thresholds.from_dict(content["thresholds"]),
+        floors=(
+            Floor.from_dict(content["floors"]["components"]),
+            Floor.from_dict(content["floors"]["holes"]),
+        ),
+        normalisation=content["normalisation"],
+    )
+
+
+def _tasks(paths: StorePaths, recipe: Recipe, eligible: pa.Table) -> list[ClimateTask]:
+    keys = sample_keys(eligible, recipe.seed)
+    chosen = np.zeros(eligible.num_rows, bool)
+    chosen[np.argsort(keys, kind="stable")[: recipe.persistence.sample_tiles]] = True
+    day = minutes(eligible) // (24 * 60)
+    tasks = []
+    for each in np.unique(day):
+        index = np.flatnonzero(day == each)
+        rows = eligible.slice(int(index[0]), len(index)).combine_chunks()
+        first_time = rows["time"][0].as_py()
+        tasks.append(
+            ClimateTask(
+                paths.root, first_time.date(), rows, tuple(chosen[index].tolist()), recipe.tiles
+            )
+        )
+    return tasks
+
+
+def climate_day(task: ClimateTask) -> DayClimate:
+    """Count the wet values of one day's tiles, and the lifetimes of those that were drawn."""
+    composites = open_composites(StorePaths(task.store))
+    wet_values: list[np.ndarray[Any, np.dtype[np.float32]]] = []
+    pairs: tuple[list[Any], list[Any]] = ([], [])
+    for time, first, corners in tiles_by_time(task.rows):
+        frame = composites.read("rain_rate", time)[0]
+        for offset, (row, column) in enumerate(corners):
+            tile = cut_tile(frame, row, column, task.tiles)
+            wet_values.append(tile[tile > 0])
+            if task.lifetimes[first + offset]:
+                for found, of_tile in zip(pairs, finite_pairs(tile), strict=True):
+                    found.append(of_tile)
+    return DayClimate(
+        ValueHistogram.from_values(np.concatenate(wet_values)),
+        *(
+            LifetimeHistogram.from_pairs(np.concatenate([np.empty((0, 2), np.float32), *found]))
+            for found in pairs
+        ),
+    )
+
+
+def _fit(recipe: Recipe, eligible: pa.Table, climate: DayClimate) -> dict[str, Any]:
+    max_rate = float(np.max(eligible["max_rate"].to_numpy()))
+    floors = {
+        "components": _floor(recipe.persistence.components, climate.components),
+        "holes": _floor(recipe.persistence.holes, climate.holes),
+    }
+    histograms = {
+        "wet_values": climate.values,
+        "components_lifetimes": climate.components,
+        "holes_lifetimes": climate.holes,
+    }
+    return {
+        "thresholds": _thresholds(recipe, climate.values).as_dict(),
+        "floors": {name: floor.as_dict() for name, floor in floors.items()},
+        "normalisation": {"max_rate": max_rate, "log1p_max": float(np.log1p(max_rate))},
+        "histograms": {
+            name: {"values": histogram.values.tolist(), "counts": histogram.counts.tolist()}
+            for name, histogram in histograms.items()
+        },
+    }
+
+
+def _thresholds(recipe: Recipe, values: ValueHistogram) -> Thresholds:
+    choice = recipe.thresholds
+    if isinstance(choice, PhysicalThresholds):
+        return physical_thresholds(choice.values)
+    if isinstance(choice, LogThresholds):
+        return log_thresholds(choice.low, choice.high, choice.count)
+    if choice.max_pixels is not None:
+        values = values.sample(choice.max_pixels, recipe.seed)
+    return quantile_thresholds(values, choice.levels)
+
+
+def _floor(choice: FloorChoice, lifetimes: LifetimeHistogram) -> Floor:
+    if isinstance(choice, GivenFloor):
+        return given_floor(choice.value_mm_h)
+    if isinstance(choice, ElbowFloor):
+        return elbow_floor(lifetimes)
+    return percentile_floor(lifetimes, choice.percentile)

@@ -1,0 +1,325 @@
+"""Compute: composites to a published snapshot of tiles and γ-matrices."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from distributed import Client
+
+from minkgen.errors import EmptySplitError, StoreError
+from minkgen.gamma.functionals import FUNCTIONALS
+from minkgen.gamma.matrix import gamma_matrix, warm_up
+from minkgen.recipe import Recipe, canonical_json, digest
+from minkgen.store.build import (
+    Part,
+    SnapshotPlan,
+    create_staging,
+    is_written,
+    make_current,
+    publish,
+    write_part,
+)
+from minkgen.store.composites import Composites, open_composites
+from minkgen.store.layout import ATTRIBUTION, LAYOUT_VERSION, LICENCE, StorePaths
+from minkgen.store.snapshot import open_snapshot
+from minkgen.tiles.eligibility import cut_tile
+from minkgen.tiles.mixup import mix_tile
+from minkgen.tiles.table import minutes, select_rows
+from minkgen.workflows.climate import Climate, fit_climate
+from minkgen.workflows.cluster import open_client, run_tasks
+from minkgen.workflows.progress import Progress, Silent
+from minkgen.workflows.scan import Frame, ok_frames, scan_tiles, tiles_by_time
+
+__all__ = ["ComputeResult", "compute"]
+
+_RECORDED = ("dask", "gudhi", "numba", "numcodecs", "numpy", "pyproj", "scikit-image", "zarr")
+
+
+@dataclass(frozen=True)
+class ComputeResult:
+    """What a compute run made.
+
+    Attributes
+    ----------
+    snapshot : Path
+        The published snapshot.
+    rows : dict
+        Samples by split; `dry` of them by split.
+    thresholds : tuple of float
+        mm/h.
+    floors : dict
+        Persistence floors in mm/h, for components and holes.
+    parts : int
+        Shards that were computed in this run; 0 where the snapshot was there already.
+    """
+
+    snapshot: Path
+    rows: dict[str, int]
+    dry: dict[str, int]
+    thresholds: tuple[float, ...]
+    floors: dict[str, float]
+    parts: int
+
+
+@dataclass(frozen=True)
+class PartTask:
+    """What the task of one part needs to know."""
+
+    staging: Path
+    store: Path
+    part: Part
+    rows: pa.Table
+    recipe: Recipe
+    climate: Climate
+
+    def __str__(self) -> str:
+        return f"{self.part} of {self.staging}"
+
+
+def compute(
+    recipe: Recipe, progress: Progress | None = None, *, new_version: bool = False
+) -> ComputeResult:
+    """Build and publish the snapshot that a recipe describes.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    progress : Progress, optional
+    new_version : bool, optional
+        Let a recipe that differs from the current snapshot's replace it as `current`.
+
+    Returns
+    -------
+    ComputeResult
+
+    Raises
+    ------
+    StoreError
+        If there is no store, it is on another grid, or its current snapshot was made by another
+        recipe.
+    EmptySplitError
+        If a split has no frame, or no eligible tile.
+    TaskError
+        If a task failed; nothing is published, and finished parts are kept.
+    """
+    progress = progress or Silent()
+    paths = StorePaths(recipe.store.absolute())
+    composites = open_composites(paths)
+    _refuse_other_recipe(paths, composites, recipe, new_version)
+    frames = ok_frames(paths, recipe.period)
+    _require_frames(frames, recipe)
+    warm_up()  # once, before several processes would each compile the kernel
+    with open_client(recipe.cluster) as client:
+        tiles = scan_tiles(client, paths, recipe, frames, progress)
+        rows = select_rows(tiles, recipe)
+        _require_rows(rows, recipe)
+        climate = fit_climate(client, paths, recipe, rows["train"], frames, progress)
+        plan = _plan(composites, recipe, rows, climate, frames)
+        target = paths.features / f"{plan.name}.zarr"
+        done = 0
+        if target.exists():
+            make_current(paths, target)
+        else:
+            staging = create_staging(paths, plan)
+            done = _compute_parts(client, paths, staging, plan, recipe, climate, progress)
+            publish(paths, staging, plan)
+    return ComputeResult(
+        snapshot=target,
+        rows={split: table.num_rows for split, table in rows.items()},
+        dry={
+            split: int(np.count_nonzero(table["wet_fraction"].to_numpy() == 0))
+            for split, table in rows.items()
+        },
+        thresholds=tuple(climate.thresholds.values.tolist()),
+        floors={"components": climate.floors[0].epsilon, "holes": climate.floors[1].epsilon},
+        parts=done,
+    )
+
+
+def _refuse_other_recipe(
+    paths: StorePaths, composites: Composites, recipe: Recipe, new_version: bool
+) -> None:
+    if composites.grid.name != recipe.grid:
+        raise StoreError(
+            "the store was made by another recipe",
+            where=paths.root,
+            got=f"grid {composites.grid.name}",
+            expected=f"grid {recipe.grid}",
+            hint="give this recipe a store of its own (store:, or --store)",
+        )
+    if new_version or not paths.current.exists():
+        return
+    found = open_snapshot(paths.root).metadata
+    wanted = {"name": recipe.name, **recipe.numeric()}
+    there = {"name": found["name"], **found["recipe"]}
+    differing = [key for key in wanted if there.get(key) != wanted[key]]
+    if differing:
+        raise StoreError(
+            "the store's current snapshot was made by another recipe",
+            where=paths.current.resolve(),
+            got="; ".join(f"{key}: {canonical_json(there.get(key))}" for key in differing),
+            expected="; ".join(f"{key}: {canonical_json(wanted[key])}" for key in differing),
+            hint="give --new-version to replace it as `current`, or use a store of its own",
+        )
+
+
+def _require_frames(frames: dict[datetime, Frame], recipe: Recipe) -> None:
+    for split, window in recipe.splits.trimmed().items():
+        if not any(time in window for time in frames):
+            raise EmptySplitError(
+                f"the {split} split has no composite",
+                where=recipe.store,
+                got=f"{len(frames)} composites in the whole period",
+                expected=f"at least one from {window.start:%FT%R} to {window.end:%FT%R}",
+                hint="run `minkgen ingest` for these times, or move the split",
+            )
+
+
+def _require_rows(rows: dict[str, pa.Table], recipe: Recipe) -> None:
+    for split, table in rows.items():
+        if not np.any(table["wet_fraction"].to_numpy() > 0):
+            raise EmptySplitError(
+                f"the {split} split has no eligible tile",
+                where=recipe.store,
+                got=f"{table.num_rows} tiles, none with rain",
+                expected=f"tiles covered to {recipe.tiles.min_coverage:g} with a pixel of at "
+                f"least {recipe.tiles.drizzle_mm_h:g} mm/h",
+                hint="lower tiles.min_coverage, or choose a longer or wetter period",
+            )
+
+
+def _plan(
+    composites: Composites,
+    recipe: Recipe,
+    rows: dict[str, pa.Table],
+    climate: Climate,
+    frames: dict[datetime, Frame],
+) -> SnapshotPlan:
+    """Fix everything that decides the snapshot's numbers, and name it by their hash."""
+    windows = recipe.splits.trimmed().values()
+    used = {
+        f"{time:%FT%R}": frame.sha256
+        for time, frame in frames.items()
+        if any(time in window for window in windows)
+    }
+    decided = {
+        "recipe": recipe.numeric(),
+        "thresholds": climate.thresholds.as_dict(),
+        "floors": climate.floors_as_dict(),
+        "normalisation": climate.normalisation,
+        "rows": {split: _rows_digest(table) for split, table in rows.items()},
+        "inputs": {"composites": len(used), "digest": digest(used)},
+    }
+    full_hash = digest(decided)
+    metadata: dict[str, Any] = {
+        "layout_version": LAYOUT_VERSION,
+        "name": recipe.name,
+        "hash": full_hash,
+        **decided,
+        "grid": composites.grid.name,
+        "pixel_km": composites.grid.pixel_km,
+        "tile_size": recipe.tiles.size,
+        "functionals": list(FUNCTIONALS),
+        "code_version": version("minkgen"),
+        "library_versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in _RECORDED},
+        },
+        "licence": LICENCE,
+        "attribution": ATTRIBUTION,
+    }
+    return SnapshotPlan(
+        name=f"{recipe.name}-{full_hash[:12]}",
+        metadata=metadata,
+        rows=rows,
+        grid=composites.grid,
+        tile_size=recipe.tiles.size,
+        thresholds=climate.thresholds,
+    )
+
+
+def _rows_digest(table: pa.Table) -> str:
+    columns = (minutes(table), table["row"].to_numpy(), table["column"].to_numpy())
+    return digest([column.tolist() for column in columns])
+
+
+def _compute_parts(
+    client: Client,
+    paths: StorePaths,
+    staging: Path,
+    plan: SnapshotPlan,
+    recipe: Recipe,
+    climate: Climate,
+    progress: Progress,
+) -> int:
+    parts = [part for part in plan.parts() if not is_written(staging, part)]
+    tasks = [
+        PartTask(
+            staging,
+            paths.root,
+            part,
+            plan.rows[part.split].slice(part.start, part.count).combine_chunks(),
+            recipe,
+            climate,
+        )
+        for part in parts
+    ]
+    progress.stage("compute γ", len(tasks))
+    run_tasks(
+        client,
+        compute_part,
+        tasks,
+        progress,
+        what="a part of the snapshot could not be computed",
+        note=lambda count: f"{count} tiles",
+    )
+    return len(tasks)
+
+
+def compute_part(task: PartTask) -> int:
+    """Cut, measure and mix the tiles of one part, and write its shards; return their number."""
+    composites = open_composites(StorePaths(task.store))
+    pixel_km = composites.grid.pixel_km
+    tiles = _cut_tiles(composites, task)
+    write_part(task.staging, task.part, "rain_rate", tiles)
+    write_part(task.staging, task.part, "gamma", _gamma(tiles, task, pixel_km))
+    if task.part.split == "train":
+        columns = minutes(task.rows), task.rows["row"].to_numpy(), task.rows["column"].to_numpy()
+        for index, (minute, row, column) in enumerate(zip(*columns, strict=True)):
+            identity = int(minute), int(row), int(column)
+            tiles[index] = mix_tile(tiles[index], identity, task.recipe, pixel_km)
+        write_part(task.staging, task.part, "mixup_rain_rate", tiles)
+        write_part(task.staging, task.part, "mixup_gamma", _gamma(tiles, task, pixel_km))
+    return task.part.count
+
+
+def _cut_tiles(composites: Composites, task: PartTask) -> npt.NDArray[np.float32]:
+    size = task.recipe.tiles.size
+    tiles = np.empty((task.part.count, size, size), np.float32)
+    for time, index, corners in tiles_by_time(task.rows):
+        frame = composites.read("rain_rate", time)[0]
+        for offset, (row, column) in enumerate(corners):
+            tiles[index + offset] = cut_tile(frame, row, column, task.recipe.tiles)
+    return tiles
+
+
+def _gamma(
+    tiles: npt.NDArray[np.float32], task: PartTask, pixel_km: float
+) -> npt.NDArray[np.float32]:
+    components, holes = task.climate.floors
+    gamma: npt.NDArray[np.float32] = gamma_matrix(
+        tiles,
+        task.climate.thresholds.values,
+        pixel_km=pixel_km,
+        min_persistence=(components.epsilon, holes.epsilon),
+        essential=task.recipe.persistence.essential,
+    )
+    return gamma

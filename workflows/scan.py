@@ -1,0 +1,140 @@
+"""Scan: which composites a store has, and what every covered tile in them is like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from distributed import Client
+
+from minkgen.recipe import Recipe, Tiles, Window, digest
+from minkgen.store.composites import open_composites
+from minkgen.store.files import write_table
+from minkgen.store.frames import read_frames
+from minkgen.store.layout import StorePaths
+from minkgen.store.ledger import read_ledger
+from minkgen.tiles.eligibility import scan_frame
+from minkgen.tiles.table import TILE_SCHEMA, frame_rows, merge_rows, minutes
+from minkgen.workflows.cluster import run_tasks
+from minkgen.workflows.progress import Progress
+
+__all__ = ["Frame", "days_of", "ok_frames", "scan_tiles", "tiles_by_time"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An ok composite of the store: the digest of its source file, and its product."""
+
+    sha256: str
+    product: str
+
+
+@dataclass(frozen=True)
+class ScanTask:
+    """The composites of one day."""
+
+    store: Path
+    day: date
+    products: Mapping[datetime, str]
+    tiles: Tiles
+
+    def __str__(self) -> str:
+        return f"{self.day} of {self.store}"
+
+
+def ok_frames(paths: StorePaths, period: Window) -> dict[datetime, Frame]:
+    """Return the ok composites of a period in the order of their times."""
+    frames = {}
+    for day in period.days():
+        ledger, table = read_ledger(paths, day), read_frames(paths, day)
+        for time in sorted(ledger.slots):
+            if ledger.ok(time) and time in period:
+                row = table[time]
+                frames[time] = Frame(row["sha256"], f"{row['era']}_{row['product']}")
+    return frames
+
+
+def days_of(frames: Mapping[datetime, Frame]) -> list[date]:
+    """Return the days that have composites, in order."""
+    return sorted({time.date() for time in frames})
+
+
+def tiles_by_time(rows: pa.Table) -> Iterator[tuple[datetime, int, list[tuple[int, int]]]]:
+    """Yield, frame by frame, its time, the index of its first row, and its tiles' corners.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        Rows of a tile table, sorted by time.
+    """
+    minute = minutes(rows)
+    corners = np.column_stack((rows["row"].to_numpy(), rows["column"].to_numpy()))
+    times, firsts, counts = np.unique(minute, return_index=True, return_counts=True)
+    for each, first, count in zip(times.tolist(), firsts.tolist(), counts.tolist(), strict=True):
+        places = [(int(row), int(column)) for row, column in corners[first : first + count]]
+        yield _EPOCH + timedelta(minutes=each), first, places
+
+
+def scan_tiles(
+    client: Client,
+    paths: StorePaths,
+    recipe: Recipe,
+    frames: Mapping[datetime, Frame],
+    progress: Progress,
+) -> pa.Table:
+    """Return the tile table of the composites, from disk where it was made before.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    paths : StorePaths
+    recipe : Recipe
+    frames : mapping of datetime to Frame
+        The ok composites.
+    progress : Progress
+
+    Returns
+    -------
+    pyarrow.Table
+        One row per covered tile, wet or dry, sorted by time, row and column.
+    """
+    decided = {
+        "tiles": recipe.tiles.model_dump(mode="json", exclude={"dry_fraction"}),
+        "grid": recipe.grid,
+        "inputs": {f"{time:%FT%R}": frame.sha256 for time, frame in frames.items()},
+    }
+    path = paths.tiles(digest(decided)[:16])
+    if path.exists():
+        return pq.read_table(path, schema=TILE_SCHEMA)
+    tasks = [
+        ScanTask(
+            paths.root,
+            day,
+            {time: frame.product for time, frame in frames.items() if time.date() == day},
+            recipe.tiles,
+        )
+        for day in days_of(frames)
+    ]
+    progress.stage("scan tiles", len(tasks))
+    what = "the tiles of a day could not be scanned"
+    rows = merge_rows(run_tasks(client, scan_day, tasks, progress, what=what))
+    write_table(path, rows)
+    return rows
+
+
+def scan_day(task: ScanTask) -> pa.Table:
+    """Return the rows of one day."""
+    composites = open_composites(StorePaths(task.store))
+    return merge_rows(
+        [
+            frame_rows(time, product, scan_frame(composites.read("rain_rate", time)[0], task.tiles))
+            for time, product in task.products.items()
+        ]
+    )
