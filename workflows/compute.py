@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -17,7 +18,7 @@ from distributed import Client
 from minkgen.errors import EmptySplitError, StoreError
 from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.gamma.matrix import gamma_matrix, warm_up
-from minkgen.recipe import Recipe, canonical_json, digest
+from minkgen.recipe import Recipe, digest
 from minkgen.store.build import (
     Part,
     SnapshotPlan,
@@ -158,17 +159,26 @@ def _refuse_other_recipe(
     if new_version or not paths.current.exists():
         return
     found = open_snapshot(paths.root).metadata
-    wanted = {"name": recipe.name, **recipe.numeric()}
-    there = {"name": found["name"], **found["recipe"]}
-    differing = [key for key in wanted if there.get(key) != wanted[key]]
+    wanted = _flat({"name": recipe.name, **recipe.numeric()})
+    there = _flat({"name": found["name"], **found["recipe"]})
+    differing = sorted(key for key in wanted | there if there.get(key) != wanted.get(key))
     if differing:
         raise StoreError(
             "the store's current snapshot was made by another recipe",
             where=paths.current.resolve(),
-            got="; ".join(f"{key}: {canonical_json(there.get(key))}" for key in differing),
-            expected="; ".join(f"{key}: {canonical_json(wanted[key])}" for key in differing),
+            got="; ".join(f"{key}: {there.get(key, 'none')}" for key in differing),
+            expected="; ".join(f"{key}: {wanted.get(key, 'none')}" for key in differing),
             hint="give --new-version to replace it as `current`, or use a store of its own",
         )
+
+
+def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested sections by their dotted paths."""
+    leaves: dict[str, Any] = {}
+    for key, value in section.items():
+        path = f"{prefix}{key}"
+        leaves |= _flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
+    return leaves
 
 
 def _require_frames(frames: dict[datetime, Frame], recipe: Recipe) -> None:

@@ -163,7 +163,7 @@ def _create_coordinates(group: zarr.Group, plan: SnapshotPlan) -> None:
             thresholds.measure,
             {"long_name": "integration weight of the threshold", "units": "1"},
         ),
-        "y": ("y", -offsets, {**distance, "axis": "Y"}),
+        "y": ("y", 0.0 - offsets, {**distance, "axis": "Y"}),
         "x": ("x", offsets, {**distance, "axis": "X"}),
     }
     if thresholds.levels is not None:

@@ -257,7 +257,11 @@ def _create_hierarchy(composites: Composites) -> None:
             compressors=zstd(),
             fill_value=float("nan"),
             dimension_names=("time", "y", "x"),
-            attributes={**attributes, "grid_mapping": "spatial_ref"},
+            attributes={
+                **attributes,
+                "grid_mapping": "spatial_ref",
+                "coordinates": "spatial_ref",
+            },
         )
     for axis, centres in (("y", grid.y), ("x", grid.x)):
         coordinate = group.create_array(

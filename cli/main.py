@@ -1,0 +1,62 @@
+"""The `minkgen` command: verbs are loaded when they are called, errors end here."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from minkgen.errors import MinkgenError, RecipeError
+
+__all__ = ["cli", "main"]
+
+_VERBS = ("ingest", "compute", "train", "evaluate", "demo")
+DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
+
+
+class _Verbs(click.Group):
+    """A group whose commands live in modules of their own names."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"minkgen.cli.{cmd_name}").command
+        return command
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="minkgen", message="minkgen %(version)s")
+def cli() -> None:
+    r"""Exact geometric training targets from weather radar.
+
+    Pulls OPERA rain composites into a store, cuts tiles, computes their γ-matrices (area,
+    perimeter, components, holes over thresholds), and trains and judges surrogates of γ.
+
+    \b
+    Begin with:
+      minkgen demo
+
+    \b
+    Exit status: 0 done, 1 failed, 2 usage or recipe error,
+    3 finished, but slots newly failed or corrupt in this run.
+    """
+
+
+def main() -> None:
+    """Run the command line; whatever minkgen raises becomes a message and an exit status."""
+    try:
+        status = cli.main(prog_name="minkgen", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(USAGE if isinstance(error, click.UsageError) else error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted. The store is valid; run the same command to go on.", err=True)
+        sys.exit(FAILED)
+    except MinkgenError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(USAGE if isinstance(error, RecipeError) else FAILED)
+    sys.exit(status if isinstance(status, int) else DONE)

@@ -1,0 +1,80 @@
+"""Options that commands share; each that decides a number is a shorthand of `--set`."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from minkgen.recipe import Recipe
+
+__all__ = ["output_options", "recipe_command"]
+
+_SHORTHANDS = {"store": "store", "source": "source.path", "workers": "cluster.workers"}
+
+
+def _read(path: str, settings: tuple[str, ...], given: dict[str, Any]) -> Recipe:
+    from minkgen.recipe import load_recipe
+
+    shorthands = [
+        f"{_SHORTHANDS[name]}={json.dumps(value)}"
+        for name, value in given.items()
+        if value is not None
+    ]
+    return load_recipe(path, [*settings, *shorthands])
+
+
+def recipe_command(*shorthands: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the argument RECIPE, `--set`, and some of the shorthands.
+
+    The command's function receives the checked recipe as its first argument.
+    """
+    options = {
+        "store": click.option("--store", metavar="DIR", help="Short for --set store=DIR."),
+        "source": click.option(
+            "--source",
+            metavar="DIR",
+            help="Short for --set source.path=DIR.",
+        ),
+        "workers": click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Short for --set cluster.workers=N.",
+        ),
+    }
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def command(recipe: str, settings: tuple[str, ...], **arguments: Any) -> Any:
+            given = {name: arguments.pop(name) for name in shorthands}
+            return function(_read(recipe, settings, given), **arguments)
+
+        decorated: Callable[..., Any] = command
+        for name in reversed(shorthands):
+            decorated = options[name](decorated)
+        decorated = click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Set a key of the recipe, for example --set tiles.min_coverage=0.9.",
+        )(decorated)
+        return click.argument("recipe")(decorated)
+
+    return decorate
+
+
+def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--json` and `--quiet`."""
+    function = click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print one JSON object on stdout; text for people goes to stderr.",
+    )(function)
+    return click.option("-q", "--quiet", is_flag=True, help="Show no progress.")(function)

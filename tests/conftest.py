@@ -1,0 +1,45 @@
+"""Fixtures for all tests: the real files, where there are any, and a valid recipe's data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real OPERA files: MINKGEN_SHARED_DATA, or beside the checkout."""
+    folder = Path(os.environ.get("MINKGEN_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "opera").is_dir():
+        pytest.skip("no real OPERA files: set MINKGEN_SHARED_DATA to the folder that holds opera/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_archive(shared_data: Path) -> Path:
+    """Return the real files' folder in the archive's layout."""
+    return shared_data / "opera" / "openradar-archive"
+
+
+@pytest.fixture
+def recipe_data(tmp_path: Path) -> dict[str, Any]:
+    """Return a small valid recipe on the test grid, as it would be read from YAML."""
+    return {
+        "name": "small",
+        "store": str(tmp_path / "store"),
+        "source": {"path": str(tmp_path / "archive")},
+        "grid": "test_2km",
+        "period": {"start": "2024-07-01T00:00", "end": "2024-07-01T06:00"},
+        "splits": {
+            "train": {"start": "2024-07-01T00:00", "end": "2024-07-01T03:00"},
+            "validation": {"start": "2024-07-01T03:00", "end": "2024-07-01T04:30"},
+            "test": {"start": "2024-07-01T04:30", "end": "2024-07-01T06:00"},
+            "gap_hours": 0.5,
+        },
+        "cluster": {"workers": 1},
+    }
