@@ -1,0 +1,37 @@
+# Every target sets up what it needs in .venv; nothing has to be installed by hand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test test-slow lint types
+
+help:
+	@echo "make demo       the whole way on synthetic rain, offline, in a few minutes"
+	@echo "make test       the default tests"
+	@echo "make test-slow  the long tests"
+	@echo "make lint types ruff and mypy"
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[train,test]" --constraint constraints.txt
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/minkgen demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# An editable install maps cli/ and workflows/ by an import hook that mypy cannot follow.
+types: $(READY)
+	rm -rf build/types
+	$(BIN)/python -m pip install --quiet --no-deps --target build/types .
+	MYPYPATH=build/types $(BIN)/mypy --package minkgen
