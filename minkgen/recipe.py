@@ -33,6 +33,7 @@ from minkgen.errors import RecipeError
 from minkgen.grid import GRIDS
 
 __all__ = [
+    "DEFAULT_LEVELS",
     "Emulator",
     "FloorChoice",
     "MixUp",
@@ -49,7 +50,7 @@ __all__ = [
 ]
 
 COMPOSITE_MINUTES = 15
-DEFAULT_LEVELS = (0.01, *(round(0.05 * step, 2) for step in range(1, 20)), 0.99)
+DEFAULT_LEVELS: tuple[float, ...] = (0.01, *(round(0.05 * step, 2) for step in range(1, 20)), 0.99)
 
 
 def _as_utc(value: object) -> object:
