@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +27,30 @@ def real_archive(shared_data: Path) -> Path:
     return shared_data / "opera" / "openradar-archive"
 
 
+@pytest.fixture(scope="session")
+def recipe_data_in() -> Callable[[Path], dict[str, Any]]:
+    """Return a function that gives a small valid recipe, as read from YAML, for a folder."""
+
+    def small(folder: Path) -> dict[str, Any]:
+        return {
+            "name": "small",
+            "store": str(folder / "store"),
+            "source": {"path": str(folder / "archive")},
+            "grid": "test_2km",
+            "period": {"start": "2024-07-01T00:00", "end": "2024-07-01T06:00"},
+            "splits": {
+                "train": {"start": "2024-07-01T00:00", "end": "2024-07-01T03:00"},
+                "validation": {"start": "2024-07-01T03:00", "end": "2024-07-01T04:30"},
+                "test": {"start": "2024-07-01T04:30", "end": "2024-07-01T06:00"},
+                "gap_hours": 0.5,
+            },
+            "cluster": {"workers": 1},
+        }
+
+    return small
+
+
 @pytest.fixture
-def recipe_data(tmp_path: Path) -> dict[str, Any]:
-    """Return a small valid recipe on the test grid, as it would be read from YAML."""
-    return {
-        "name": "small",
-        "store": str(tmp_path / "store"),
-        "source": {"path": str(tmp_path / "archive")},
-        "grid": "test_2km",
-        "period": {"start": "2024-07-01T00:00", "end": "2024-07-01T06:00"},
-        "splits": {
-            "train": {"start": "2024-07-01T00:00", "end": "2024-07-01T03:00"},
-            "validation": {"start": "2024-07-01T03:00", "end": "2024-07-01T04:30"},
-            "test": {"start": "2024-07-01T04:30", "end": "2024-07-01T06:00"},
-            "gap_hours": 0.5,
-        },
-        "cluster": {"workers": 1},
-    }
+def recipe_data(recipe_data_in: Callable[[Path], dict[str, Any]], tmp_path: Path) -> dict[str, Any]:
+    """Return the small recipe for this test's folder."""
+    return recipe_data_in(tmp_path)

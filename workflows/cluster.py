@@ -40,7 +40,7 @@ def open_client(cluster: Cluster) -> Iterator[Client]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             # Our tasks hold one shard, and their results are small: Dask's own limits, made for
             # results kept in memory, would only pause them.
             memory_limit=0,
