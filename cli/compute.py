@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 @output_options
 def command(recipe: Recipe, *, new_version: bool, as_json: bool, quiet: bool) -> int:
-    r"""Cut the store's composites into tiles, compute their γ-matrices, publish a snapshot.
+    """Cut the store's composites into tiles, compute their γ-matrices, publish a snapshot.
 
     Thresholds and persistence floors come from the training split alone. The snapshot is named by
     the hash of everything that decided its numbers; where it exists already, nothing is computed.

@@ -20,7 +20,7 @@ _SHOWN = 10
 @recipe_command("source", "store", "workers")
 @output_options
 def command(recipe: Recipe, *, as_json: bool, quiet: bool) -> int:
-    r"""Bring the composites of RECIPE's period into its store.
+    """Bring the composites of RECIPE's period into its store.
 
     RECIPE is a YAML file, or the name of a shipped recipe. Composites that are in the store already
     are left alone; all others are looked for again. A file that cannot be used is recorded as

@@ -31,7 +31,7 @@ class _Verbs(click.Group):
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="minkgen", message="minkgen %(version)s")
 def cli() -> None:
-    r"""Exact geometric training targets from weather radar.
+    """Exact geometric training targets from weather radar.
 
     Pulls OPERA rain composites into a store, cuts tiles, computes their γ-matrices (area,
     perimeter, components, holes over thresholds), and trains and judges surrogates of γ.
