@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 
 from minkgen.errors import MinkgenError
@@ -12,7 +13,7 @@ _MODULES = {"train": ("torch", "lightning_fabric")}
 
 
 def require_extra(extra: str) -> None:
-    """Refuse to go on without the packages of an extra.
+    """Refuse to go on without the packages of an extra, and prepare what they read on loading.
 
     Raises
     ------
@@ -26,3 +27,6 @@ def require_extra(extra: str) -> None:
             got=f"{', '.join(missing)} not installed",
             hint=f'pip install "minkgen[{extra}]" (without a GPU with -c constraints.txt)',
         )
+    # Threads that wait for one another must not spin: where cores are shared, training on two
+    # threads took 85 ms a tile spinning and 11 ms asleep (8 ms on one thread).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

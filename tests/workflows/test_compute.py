@@ -28,7 +28,7 @@ from minkgen.workflows.ingest import ingest
 
 Make = Callable[..., Recipe]
 # For fields too simple to have persistence pairs that floors could be estimated from.
-NO_FLOORS = dict.fromkeys(("components", "holes"), {"kind": "given", "value_mm_h": 0.0})
+NO_FLOORS = {key: {"kind": "given", "value_mm_h": 0.0} for key in ("components", "holes")}
 
 
 def tree(root: Path) -> dict[str, bytes]:

@@ -1,0 +1,182 @@
+"""Train: a run's folder, what makes it another run, and going on after an interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import zarr
+
+from minkgen.errors import EmptySplitError, StoreError
+from minkgen.learn.checkpoints import load_emulator, read_checkpoint
+from minkgen.recipe import Recipe, load_recipe
+from minkgen.store.snapshot import open_snapshot
+from minkgen.workflows.compute import compute
+from minkgen.workflows.train import emulator_run, train_emulator
+
+SMALL = {
+    "widths": [8],
+    "latent": 8,
+    "batch_size": 16,
+    "epochs": 3,
+    "learning_rate": 2e-3,
+    "mixup": False,
+    "max_tiles": 40,
+}
+
+
+class Steps:
+    """Records stages and steps; raises after some of them, as a kill would."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.stages: list[tuple[str, int]] = []
+        self.done = 0
+        self.notes: list[str] = []
+        self.stop_after = stop_after
+
+    def stage(self, name: str, total: int) -> None:
+        self.stages.append((name, total))
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self.done += steps
+        self.notes.append(note)
+        if self.done == self.stop_after:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def computed_store(
+    ingested_store: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    recipe_data_in: Callable[[Path], dict[str, Any]],
+) -> Path:
+    """Return a store with a published snapshot; treat as read-only."""
+    folder = tmp_path_factory.mktemp("computed")
+    shutil.copytree(ingested_store, folder / "store")
+    compute(Recipe.model_validate(recipe_data_in(folder)))
+    return folder / "store"
+
+
+@pytest.fixture
+def recipe(make_recipe: Callable[..., Recipe], computed_store: Path) -> Recipe:
+    """Return a recipe whose store has a snapshot and no run."""
+    recipe = make_recipe(emulator=SMALL)
+    recipe.store.mkdir()
+    (recipe.store / "features").symlink_to(computed_store / "features")
+    return recipe
+
+
+def other(recipe: Recipe, **emulator: Any) -> Recipe:
+    return recipe.model_copy(update={"emulator": recipe.emulator.model_copy(update=emulator)})
+
+
+def test_a_run_holds_all_that_it_is_made_of(recipe: Recipe) -> None:
+    steps = Steps()
+    result = train_emulator(recipe, progress=steps)
+    assert result.run.parent == recipe.store / "runs"
+    assert {path.name for path in result.run.iterdir()} == {
+        "best.pt",
+        "last.pt",
+        "metrics.jsonl",
+        "recipe.json",
+    }
+    assert load_recipe(result.run / "recipe.json") == recipe
+    snapshot = open_snapshot(recipe.store)
+    assert result.snapshot == snapshot.name
+    assert load_emulator(result.run / "best.pt", snapshot).thresholds.shape == (
+        len(snapshot.thresholds),
+    )
+    assert len((result.run / "metrics.jsonl").read_text().splitlines()) == 3
+    assert (result.summary.epochs, result.summary.samples) == (3, 40)
+    assert steps.stages == [("train emulator", 3 * 3)]
+    assert steps.done == 9
+    assert steps.notes[-1].startswith("epoch 3/3, L_M ")
+
+
+def test_an_interrupted_run_is_taken_up_and_a_finished_one_left_alone(recipe: Recipe) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train_emulator(recipe, progress=Steps(stop_after=5))
+    resumed = Steps()
+    result = train_emulator(recipe, progress=resumed)
+    assert result.summary.resumed_from == 1
+    assert resumed.stages == [("train emulator", 9)]
+    assert resumed.done == 9
+    before = (result.run / "last.pt").read_bytes()
+    nothing = Steps()
+    again = train_emulator(recipe, progress=nothing)
+    assert again.summary.resumed_from == again.summary.epochs == 3
+    assert nothing.stages == []
+    assert (result.run / "last.pt").read_bytes() == before
+
+
+def test_an_early_stop_completes_the_progress(recipe: Recipe) -> None:
+    steps = Steps()
+    hasty = other(recipe, epochs=40, patience=1, learning_rate=0.5, max_tiles=16)
+    result = train_emulator(hasty, progress=steps)
+    assert result.summary.epochs < 40
+    assert steps.stages == [("train emulator", 40)]
+    assert steps.done == 40
+    assert "stopped early" in steps.notes[-1]
+
+
+def test_what_makes_another_run(recipe: Recipe) -> None:
+    snapshot = open_snapshot(recipe.store)
+
+    def run(recipe: Recipe) -> Path:
+        return emulator_run(recipe.store, snapshot, recipe.emulator)
+
+    assert run(recipe.model_copy(update={"seed": 99})) == run(recipe)
+    assert len({run(changed) for changed in (recipe, other(recipe, seed=1))}) == 2
+    elsewhere = replace(snapshot, metadata={**snapshot.metadata, "hash": "0" * 64})
+    assert emulator_run(recipe.store, elsewhere, recipe.emulator) != run(recipe)
+
+
+def dry_out(recipe: Recipe, split: str) -> None:
+    """Replace the recipe's snapshot by one whose split has only dry tiles."""
+    features = recipe.store / "features"
+    copy = recipe.store / "copy"
+    shutil.copytree(features.resolve(), copy, symlinks=True)
+    features.unlink()
+    copy.rename(features)
+    for folder, _, names in os.walk(features):
+        for name in names:
+            if not Path(folder, name).is_symlink():
+                Path(folder, name).chmod(0o644)
+    group = zarr.open_group(open_snapshot(recipe.store).path, mode="r+")
+    wet = group[f"{split}/wet"]
+    assert isinstance(wet, zarr.Array)
+    wet[:] = False
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_split_without_rain_stops_before_anything_is_written(recipe: Recipe, split: str) -> None:
+    dry_out(recipe, split)
+    with pytest.raises(EmptySplitError, match=f"the {split} split has no wet tile"):
+        train_emulator(recipe)
+    assert not (recipe.store / "runs").exists()
+
+
+def test_a_store_without_a_snapshot_is_named(make_recipe: Callable[..., Recipe]) -> None:
+    recipe = make_recipe(emulator=SMALL)
+    with pytest.raises(StoreError, match="no snapshot"):
+        train_emulator(recipe)
+    assert not recipe.store.exists()
+
+
+def test_the_identity_in_the_checkpoint_is_the_recipes(recipe: Recipe) -> None:
+    result = train_emulator(other(recipe, epochs=1))
+    identity = read_checkpoint(result.run / "last.pt")["identity"]
+    assert identity["snapshot"] == open_snapshot(recipe.store).hash
+    assert identity["settings"] == json.loads((result.run / "recipe.json").read_text())["emulator"]
