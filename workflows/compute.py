@@ -18,6 +18,7 @@ from distributed import Client
 from minkgen.errors import EmptySplitError, StoreError
 from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.gamma.matrix import gamma_matrix, warm_up
+from minkgen.opera.odim import SYNTHETIC_MARK
 from minkgen.recipe import Recipe, digest
 from minkgen.store.build import (
     Part,
@@ -29,7 +30,12 @@ from minkgen.store.build import (
     write_part,
 )
 from minkgen.store.composites import Composites, open_composites
-from minkgen.store.layout import ATTRIBUTION, LAYOUT_VERSION, LICENCE, StorePaths
+from minkgen.store.layout import (
+    LAYOUT_VERSION,
+    OPERA_ATTRIBUTION,
+    SYNTHETIC_ATTRIBUTION,
+    StorePaths,
+)
 from minkgen.store.snapshot import open_snapshot
 from minkgen.tiles.eligibility import cut_tile
 from minkgen.tiles.mixup import mix_tile
@@ -243,8 +249,7 @@ def _plan(
             "python": platform.python_version(),
             **{name: version(name) for name in _RECORDED},
         },
-        "licence": LICENCE,
-        "attribution": ATTRIBUTION,
+        "attribution": _attribution(frames),
     }
     return SnapshotPlan(
         name=f"{recipe.name}-{full_hash[:12]}",
@@ -254,6 +259,13 @@ def _plan(
         tile_size=recipe.tiles.size,
         thresholds=climate.thresholds,
     )
+
+
+def _attribution(frames: dict[datetime, Frame]) -> str:
+    made_up = [SYNTHETIC_MARK in frame.source for frame in frames.values()]
+    if not any(made_up):
+        return OPERA_ATTRIBUTION
+    return SYNTHETIC_ATTRIBUTION if all(made_up) else f"{OPERA_ATTRIBUTION}; in part made up"
 
 
 def _rows_digest(table: pa.Table) -> str:

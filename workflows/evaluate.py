@@ -170,7 +170,8 @@ def _figure(
             f"({np.datetime_as_string(sample['time'].to_numpy(), unit='m')} UTC, north-west pixel "
             f"in row {int(sample['row'])}, column {int(sample['column'])})"
         )
-        cases.append(GammaCase(title, rain_rate, target, predict(emulator, rain_rate[None])[0]))
+        predicted = predict(emulator, np.nan_to_num(rain_rate, nan=0.0)[None])[0]
+        cases.append(GammaCase(title, rain_rate, target, predicted))
     figure = gamma_curves(
         cases,
         thresholds=snapshot.thresholds,

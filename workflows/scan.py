@@ -30,10 +30,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Frame:
-    """An ok composite of the store: the digest of its source file, and its product."""
+    """An ok composite of the store: the digest of its source file, its product, who made it."""
 
     sha256: str
     product: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def ok_frames(paths: StorePaths, period: Window) -> dict[datetime, Frame]:
         for time in sorted(ledger.slots):
             if ledger.ok(time) and time in period:
                 row = table[time]
-                frames[time] = Frame(row["sha256"], f"{row['era']}_{row['product']}")
+                frames[time] = Frame(row["sha256"], f"{row['era']}_{row['product']}", row["source"])
     return frames
 
 

@@ -101,9 +101,8 @@ class _Reporter:
 
     def __call__(self, report: TrainingProgress) -> None:
         if not self._total:
-            self._total = report.epochs * report.batches
+            self._total = (report.epochs - report.epoch + 1) * report.batches
             self._progress.stage("train emulator", self._total)
-            self._advance((report.epoch - 1) * report.batches, "resumed")
         if report.validation_loss is not None:
             self._validation = f", validation {report.validation_loss:.2f}"
         note = f"epoch {report.epoch}/{report.epochs}, L_M {report.loss:.2f}{self._validation}"

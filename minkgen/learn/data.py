@@ -70,7 +70,9 @@ class _Chunk:
     wanted: IndexArray
 
     def read(self, channels: IndexArray) -> Batch:
-        return Batch(self._read(self.rain_rate), self.read_gamma(channels))
+        rain_rate = self._read(self.rain_rate)
+        rain_rate[np.isnan(rain_rate)] = 0.0  # missing pixels count as dry, as they do in γ
+        return Batch(rain_rate, self.read_gamma(channels))
 
     def read_gamma(self, channels: IndexArray) -> FloatArray:
         return self._read(self.gamma)[:, channels]

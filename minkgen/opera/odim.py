@@ -25,8 +25,17 @@ from minkgen.errors import SourceError
 from minkgen.grid import Grid, match_grid, opera_crs
 from minkgen.opera.keys import ArchiveKey
 
-__all__ = ["QUANTITIES", "Composite", "Quantity", "open_composite", "read_composite"]
+__all__ = [
+    "QUANTITIES",
+    "SYNTHETIC_MARK",
+    "Composite",
+    "Quantity",
+    "open_composite",
+    "read_composite",
+]
 
+# Stands in `what/source` of made-up files, so that nobody takes them for measurements.
+SYNTHETIC_MARK = "CMT:synthetic"
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -74,6 +83,8 @@ class Composite:
         Physical values, north first; NaN without coverage.
     quality : ndarray of float32, shape (H, W), or None
         As in the file; NaN where the product defines none.
+    source : str
+        Who made it, as ODIM's `what/source` says (made-up files hold `SYNTHETIC_MARK`).
     radars : tuple of str
         The radars that contributed.
     not_finite : int
@@ -88,6 +99,7 @@ class Composite:
     window: tuple[datetime, datetime]
     values: npt.NDArray[np.float32]
     quality: npt.NDArray[np.float32] | None
+    source: str
     radars: tuple[str, ...]
     not_finite: int
 
@@ -329,6 +341,7 @@ def read_composite(path: Path, key: ArchiveKey | None = None) -> Composite:
             ),
             values=values,
             quality=_decode_quality(file, grid),
+            source=file.text("source", "what"),
             radars=_radars(file),
             not_finite=not_finite,
         )
@@ -385,6 +398,7 @@ def open_composite(path: str | Path) -> xr.Dataset:
             "grid": composite.grid.name,
             "window_start": f"{start:%FT%TZ}",
             "window_end": f"{end:%FT%TZ}",
+            "source": composite.source,
             "radars": " ".join(composite.radars),
             "not_finite": composite.not_finite,
             "Conventions": "CF-1.11",

@@ -22,13 +22,14 @@ import numpy.typing as npt
 
 from minkgen.errors import InputError
 from minkgen.grid import OPERA_PROJECTION, Grid
+from minkgen.opera.odim import SYNTHETIC_MARK
 
 __all__ = ["SYNTHETIC_SOURCE", "Layout", "check_layout", "check_time", "write_composite"]
 
 Layout = Literal["odyssey", "nimbus"]
 
 # Made-up data must be recognisable as such: ODIM allows a comment (CMT) beside the organisation.
-SYNTHETIC_SOURCE = "ORG:247,CMT:synthetic"
+SYNTHETIC_SOURCE = f"ORG:247,{SYNTHETIC_MARK}"
 # ZZ is no country's ISO code.
 _DEFAULT_NODES = ("zzaaa", "zzaab")
 

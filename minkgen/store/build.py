@@ -21,8 +21,6 @@ from minkgen.gamma.thresholds import Thresholds
 from minkgen.grid import Grid, opera_crs
 from minkgen.store.files import fsync_tree, switch_symlink, write_json
 from minkgen.store.layout import (
-    ATTRIBUTION,
-    LICENCE,
     SAMPLES_PER_CHUNK,
     SAMPLES_PER_SHARD,
     StorePaths,
@@ -131,8 +129,7 @@ def create_staging(paths: StorePaths, plan: SnapshotPlan) -> Path:
     root.attrs.update(
         {
             "title": "γ-matrices of rain tiles",
-            "licence": LICENCE,
-            "attribution": ATTRIBUTION,
+            "attribution": plan.metadata["attribution"],
             "Conventions": "CF-1.11",
             "minkgen": plan.metadata,
         }

@@ -20,10 +20,9 @@ from minkgen.grid import GRIDS, Grid, opera_crs
 from minkgen.recipe import COMPOSITE_MINUTES
 from minkgen.store.files import read_json, write_json
 from minkgen.store.layout import (
-    ATTRIBUTION,
     FRAMES_PER_SHARD,
     LAYOUT_VERSION,
-    LICENCE,
+    OPERA_ATTRIBUTION,
     StorePaths,
     consolidate,
     zstd,
@@ -241,8 +240,7 @@ def _create_hierarchy(composites: Composites) -> None:
         {
             "title": "OPERA composites",
             "layout_version": LAYOUT_VERSION,
-            "licence": LICENCE,
-            "attribution": ATTRIBUTION,
+            "attribution": f"{OPERA_ATTRIBUTION}; the frame table names the source of each frame",
             "Conventions": "CF-1.11",
         }
     )

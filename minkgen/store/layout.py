@@ -16,12 +16,12 @@ from zarr.codecs import ZstdCodec
 from zarr.errors import ZarrUserWarning
 
 __all__ = [
-    "ATTRIBUTION",
     "FRAMES_PER_SHARD",
     "LAYOUT_VERSION",
-    "LICENCE",
+    "OPERA_ATTRIBUTION",
     "SAMPLES_PER_CHUNK",
     "SAMPLES_PER_SHARD",
+    "SYNTHETIC_ATTRIBUTION",
     "StorePaths",
     "consolidate",
     "grid_mapping_attributes",
@@ -32,8 +32,8 @@ LAYOUT_VERSION = 1
 FRAMES_PER_SHARD = 24
 SAMPLES_PER_SHARD = 4096
 SAMPLES_PER_CHUNK = 16
-LICENCE = "CC BY 4.0"
-ATTRIBUTION = "Data: EUMETNET OPERA, CC BY 4.0"
+OPERA_ATTRIBUTION = "Data: EUMETNET OPERA, CC BY 4.0"
+SYNTHETIC_ATTRIBUTION = "Made-up data: minkgen's synthetic rain, not a measurement"
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ def make_snapshot(tmp_path_factory: pytest.TempPathFactory) -> MakeSnapshot:
     def make(
         counts: dict[str, int] | None = None,
         all_dry: tuple[str, ...] = (),
+        infinite_pixels: tuple[str, ...] = (),
         missing_pixels: tuple[str, ...] = (),
         **metadata: Any,
     ) -> Snapshot:
@@ -68,17 +69,24 @@ def make_snapshot(tmp_path_factory: pytest.TempPathFactory) -> MakeSnapshot:
         fields = {split: rain(count, seed=len(split)) for split, count in counts.items()}
         for split in all_dry:
             fields[split][:] = 0.0
+        for split in infinite_pixels:
+            fields[split][-2, :3] = np.inf
         for split in missing_pixels:
             fields[split][-2, :3] = np.nan
         thresholds = physical_thresholds(THRESHOLDS)
         root = {
             "layout_version": LAYOUT_VERSION,
+            "attribution": "made up",
             "name": "small",
             "hash": "0123456789abcdef",
             "thresholds": thresholds.as_dict(),
             "pixel_km": 2.0,
             "tile_size": SIZE,
-            "normalisation": {"log1p_max": float(np.log1p(np.nanmax(fields["train"])))},
+            "normalisation": {
+                "log1p_max": float(
+                    np.log1p(np.max(fields["train"], where=np.isfinite(fields["train"]), initial=0))
+                )
+            },
             "recipe": {"tiles": {"drizzle_mm_h": 0.1}},
             **metadata,
         }

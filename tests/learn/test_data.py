@@ -39,6 +39,14 @@ def test_in_order_gives_the_wet_rows_of_the_store_with_their_own_targets(
     np.testing.assert_array_equal(read.gamma, snapshot.array("validation", "gamma")[:][wet][:, :3])
 
 
+def test_missing_pixels_count_as_dry(make_snapshot: Callable[..., Snapshot]) -> None:
+    gaps = make_snapshot(missing_pixels=("validation",))
+    stored = gaps.array("validation", "rain_rate")[:][gaps.array("validation", "wet")[:]]
+    assert np.isnan(stored).any()
+    read = samples(reader(gaps, "validation").in_order())
+    np.testing.assert_array_equal(read.rain_rate, np.where(np.isnan(stored), 0.0, stored))
+
+
 def test_functionals_are_read_by_name(snapshot: Snapshot) -> None:
     names = ("euler_8", "area")
     read = samples(BatchReader(snapshot, "test", names, batch_size=7).in_order())

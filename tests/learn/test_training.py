@@ -247,7 +247,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(
     monkeypatch.setattr(
         torch.optim.Adam, "step", lambda self, *args: (steps.append(1), step(self, *args))[1]
     )
-    broken = make_snapshot(missing_pixels=("train",))
+    broken = make_snapshot(infinite_pixels=("train",))
     settings = Emulator(widths=(8,), latent=8, batch_size=200, epochs=2, mixup=False)
     with pytest.raises(TrainingError, match="not finite") as caught:
         fit_emulator(broken, settings, tmp_path, progress=ignore)

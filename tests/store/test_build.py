@@ -40,7 +40,7 @@ def plan(name: str = "small-0123", **metadata: Any) -> SnapshotPlan:
         tables[split] = merge_rows(
             [frame_rows(START + timedelta(hours=count), "NIMBUS_RATE", tiles)]
         )
-    root = {"layout_version": LAYOUT_VERSION, "hash": "0123", "name": "small", **metadata}
+    root = {"layout_version": LAYOUT_VERSION, "hash": "0123", "attribution": "none", **metadata}
     return SnapshotPlan(name, root, tables, TEST_2KM, SIZE, thresholds)
 
 

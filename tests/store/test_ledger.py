@@ -56,7 +56,17 @@ def composite() -> Composite:
     values[301, :5] = 31.0
     values[302, 0], values[302, 1], values[303, 0] = 151.0, 600.0, 0.05
     return Composite(
-        "RATE", "NIMBUS", "2.4", TEST_2KM, NOON, (NOON, NOON), values, None, ("deess",), 2
+        "RATE",
+        "NIMBUS",
+        "2.4",
+        TEST_2KM,
+        NOON,
+        (NOON, NOON),
+        values,
+        None,
+        "ORG:247",
+        ("deess",),
+        2,
     )
 
 
