@@ -1,7 +1,8 @@
 """Exact geometric training targets from weather radar.
 
+>>> import minkgen
 >>> import numpy as np
->>> gamma_matrix(np.ones((4, 4), np.float32), [0.5, 2.0], pixel_km=2.0)[0]
+>>> minkgen.gamma_matrix(np.ones((4, 4), np.float32), [0.5, 2.0], pixel_km=2.0)[0]
 array([64.,  0.], dtype=float32)
 """
 

@@ -51,8 +51,8 @@ __all__ = [
 
 BEST, LAST, METRICS = "best.pt", "last.pt", "metrics.jsonl"
 
-# Targets from which network and weights start: log1p γ deviates by up to 3, its mean is known
-# to 0.03 or better.
+# Targets from which the network and the weights start. log1p γ deviates by up to 3 from its mean,
+# which is therefore known to 0.03 or better.
 CALIBRATION_SAMPLES = 8192
 # The learning rate is halved after a third of the patience, so that two halvings precede a stop.
 PLATEAU_FACTOR = 0.5
