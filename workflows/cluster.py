@@ -45,6 +45,9 @@ def open_client(cluster: Cluster) -> Iterator[Client]:
             # results kept in memory, would only pause them.
             memory_limit=0,
             silence_logs="ERROR",
+            # Whoever reaches a scheduler runs code as its user, and loopback is open to everybody
+            # on a login node: only those with this cluster's own key get in.
+            security=True,
         ) as local,
         Client(local) as client,
     ):

@@ -24,12 +24,14 @@ from minkgen.errors import InputError
 
 __all__ = ["ConstrainedEmulator", "EmulatorDesign", "predict"]
 
+# Measured here and below: L_M of 122 real test tiles after 5 epochs on 1328 others (widths 8 to 64,
+# batch 16), mean of two seeds; the network as it stands gives 15.9.
 NORM_GROUPS = 8
-# A stage narrower than 32 has fewer groups: normalising a channel by itself removes the amount of
-# rain from it. R² on real tiles after 5 epochs: 0.74 with one channel a group, 0.87 with four.
+# A stage narrower than 32 has fewer groups, because normalising a channel by itself removes the
+# amount of rain from it: 17.0 with eight groups everywhere.
 CHANNELS_PER_GROUP = 4
 # Slope of the stem's ramps per unit of log1p(mm/h), so that it does not depend on the input's
-# scale: 1.6 gave R² 0.87, 5 to 16 gave 0.89 (the same tiles, 6 epochs).
+# scale. Torch's own initialisation of the stem: 19.7. Slopes of 5 to 16 differ by less than seeds.
 STEM_SLOPE = 10.0
 # sqrt has no finite slope at 0; no set is smaller than one pixel.
 LEAST_AREA_KM2 = 1e-12
@@ -141,8 +143,8 @@ class ConstrainedEmulator(nn.Module):
             ResidualBlock(channels_in, channels_out)
             for channels_in, channels_out in zip((widths[0], *widths[:-1]), widths, strict=True)
         )
-        # A constant of the design, so that the sum stays extensive: it keeps the latent layer's
-        # input near 1, where Adam's first steps move it (the bare sum over 256 positions does not).
+        # A constant of the design, so that the sum stays extensive: it brings the latent layer's
+        # input near 1, where Adam's first steps move it (the bare sum: 20.1, one seed).
         self.positions = math.ceil(design.tile_size / 2**halvings) ** 2
         self.latent = nn.Linear(widths[-1], design.latent)
         self.heads = nn.Linear(design.latent, 1 + 3 * len(design.thresholds))

@@ -282,7 +282,7 @@ def _train_step(
             where=where,
             got=f"loss {loss.item()}, terms {terms_F.tolist()}",
             expected="a finite loss; the weights are those of the batch before",
-            hint="lower emulator.learning_rate, or run `minkgen verify` on the snapshot",
+            hint="lower emulator.learning_rate; finished epochs are kept",
         )
     run.optimizer.zero_grad()
     fabric.backward(loss)
