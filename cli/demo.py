@@ -33,7 +33,7 @@ def command(folder: Path, *, as_json: bool, quiet: bool) -> int:
       minkgen demo --folder /tmp/demo
     """
     require_extra("train")
-    from minkgen.recipe import load_recipe, shipped_recipes
+    from minkgen.recipe_file import load_recipe, shipped_recipes
     from minkgen.workflows.demo import run_demo
 
     places = {"store": folder / "store", "source.path": folder / "archive"}

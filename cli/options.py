@@ -18,7 +18,7 @@ _SHORTHANDS = {"store": "store", "source": "source.path", "workers": "cluster.wo
 
 
 def _read(path: str, settings: tuple[str, ...], given: dict[str, Any]) -> Recipe:
-    from minkgen.recipe import load_recipe
+    from minkgen.recipe_file import load_recipe
 
     shorthands = [
         f"{_SHORTHANDS[name]}={json.dumps(value)}"

@@ -12,11 +12,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # What each room may stand on. A room may always import from itself.
-FOUNDATION = {"errors", "recipe", "grid"}
+FOUNDATION = {"errors", "recipe", "recipe_file", "grid"}
 ALLOWED = {
     "errors": set(),
     "grid": {"errors"},
     "recipe": {"errors", "grid"},
+    "recipe_file": {"errors", "grid", "recipe"},
     "gamma": FOUNDATION,
     "opera": FOUNDATION,
     "tiles": FOUNDATION,

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from minkgen.errors import RecipeError
-from minkgen.recipe import Recipe, digest, load_recipe, shipped_recipes
+from minkgen.recipe import Recipe, digest
+from minkgen.recipe_file import load_recipe, shipped_recipes
 
 Data = dict[str, Any]
 
@@ -182,3 +183,11 @@ def test_windows_know_their_days(recipe_data: Data, tmp_path: Path) -> None:
     assert [str(day) for day in days] == ["2024-07-01", "2024-07-02"]
     assert recipe.period.end not in recipe.period
     assert recipe.period.end - timedelta(minutes=15) in recipe.period
+
+
+def test_a_folder_of_the_same_name_hides_no_shipped_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("demo").name == "demo"

@@ -17,7 +17,8 @@ from minkgen.errors import SourceError, StoreError, TaskError
 from minkgen.grid import OPERA_2KM, TEST_2KM
 from minkgen.opera.keys import ArchiveKey
 from minkgen.opera.odim import open_composite
-from minkgen.recipe import Recipe, load_recipe
+from minkgen.recipe import Recipe
+from minkgen.recipe_file import load_recipe
 from minkgen.store.files import sha256_of
 from minkgen.store.frames import read_frames
 from minkgen.store.layout import StorePaths

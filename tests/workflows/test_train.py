@@ -16,7 +16,8 @@ import zarr
 
 from minkgen.errors import EmptySplitError, StoreError
 from minkgen.learn.checkpoints import load_emulator, read_checkpoint
-from minkgen.recipe import Recipe, load_recipe
+from minkgen.recipe import Recipe
+from minkgen.recipe_file import load_recipe
 from minkgen.store.snapshot import open_snapshot
 from minkgen.workflows.compute import compute
 from minkgen.workflows.train import emulator_run, train_emulator
