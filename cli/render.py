@@ -52,7 +52,9 @@ class _Lines:
     def advance(self, steps: int = 1, note: str = "") -> None:
         self._done += steps
         now = time.monotonic()
-        if now - self._shown >= _SECONDS_BETWEEN_LINES or self._done >= self._total:
+        due = self._done > 0 and now - self._shown >= _SECONDS_BETWEEN_LINES
+        finished = steps > 0 and self._done >= self._total
+        if due or finished:
             self._shown = now
             spent = now - self._began
             left = spent / self._done * (self._total - self._done)
