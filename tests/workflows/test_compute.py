@@ -22,6 +22,7 @@ from minkgen.opera.keys import ArchiveKey
 from minkgen.opera.synthetic import write_composite
 from minkgen.recipe import Recipe
 from minkgen.store.snapshot import open_snapshot
+from minkgen.tiles.mixup import mix_tile
 from minkgen.workflows import compute as compute_module
 from minkgen.workflows.compute import compute
 from minkgen.workflows.ingest import ingest
@@ -64,7 +65,13 @@ def test_a_snapshot_holds_what_the_definitions_say(recipe: Recipe) -> None:
             assert np.allclose(gamma[sample], expected, rtol=2e-6)
         if split == "train":
             wet_values = np.sort(rain_rate[rain_rate > 0])
-            mixed = dataset["mixup_rain_rate"].values[3]
+            sample = dataset.isel(sample=3)
+            minutes = (sample["time"].values - np.datetime64("1970-01-01")) // np.timedelta64(
+                1, "m"
+            )
+            identity = int(minutes), int(sample["row"]), int(sample["column"])
+            mixed = sample["mixup_rain_rate"].values
+            assert np.array_equal(mixed, mix_tile(rain_rate[3], identity, recipe, 2.0))
             again = minkgen.gamma_matrix(mixed, thresholds, pixel_km=2.0, min_persistence=floors)
             assert np.array_equal(dataset["mixup_gamma"].values[3], again)
     rank = int(np.ceil(0.95 * len(wet_values))) - 1
