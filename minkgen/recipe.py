@@ -36,6 +36,7 @@ __all__ = [
     "Tiles",
     "Window",
     "canonical_json",
+    "differences",
     "digest",
     "split_faults",
 ]
@@ -332,3 +333,39 @@ def canonical_json(value: Any) -> str:
 def digest(value: Any) -> str:
     """Return the SHA-256 of the canonical JSON of a value, in hexadecimal."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return what differs between nested sections, as one text for each, or None.
+
+    Parameters
+    ----------
+    found, wanted : mapping
+        Nested sections of plain values; a tuple equals a list.
+
+    Returns
+    -------
+    tuple of str, or None
+        `path: value` of all that differs, in `found` and in `wanted`.
+
+    Examples
+    --------
+    >>> differences({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
+    ('a.b: 1', 'a.b: 3')
+    """
+    there, here = _leaves(found), _leaves(wanted)
+    paths = sorted(path for path in there | here if there.get(path) != here.get(path))
+    if not paths:
+        return None
+    texts = ["; ".join(f"{path}: {side.get(path)}" for path in paths) for side in (there, here)]
+    return texts[0], texts[1]
+
+
+def _leaves(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            leaves |= _leaves(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    return leaves

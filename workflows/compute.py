@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -15,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from distributed import Client
 
-from minkgen.errors import EmptySplitError, StoreError
+from minkgen.errors import EmptySplitError
 from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.gamma.matrix import gamma_matrix, warm_up
 from minkgen.opera.odim import SYNTHETIC_MARK
@@ -29,7 +28,7 @@ from minkgen.store.build import (
     publish,
     write_part,
 )
-from minkgen.store.composites import Composites, open_composites
+from minkgen.store.composites import Composites, open_composites, refuse_other_recipe
 from minkgen.store.layout import (
     LAYOUT_VERSION,
     OPERA_ATTRIBUTION,
@@ -154,37 +153,15 @@ def compute(
 def _refuse_other_recipe(
     paths: StorePaths, composites: Composites, recipe: Recipe, new_version: bool
 ) -> None:
-    if composites.grid.name != recipe.grid:
-        raise StoreError(
-            "the store was made by another recipe",
-            where=paths.root,
-            got=f"grid {composites.grid.name}",
-            expected=f"grid {recipe.grid}",
-            hint="give this recipe a store of its own (store:, or --store)",
+    refuse_other_recipe(paths, {"grid": composites.grid.name}, {"grid": recipe.grid})
+    if not new_version and paths.current.exists():
+        found = open_snapshot(paths.root).metadata
+        refuse_other_recipe(
+            paths,
+            {"name": found["name"], **found["recipe"]},
+            {"name": recipe.name, **recipe.numeric()},
+            hint="give --new-version to replace its current snapshot, or ",
         )
-    if new_version or not paths.current.exists():
-        return
-    found = open_snapshot(paths.root).metadata
-    wanted = _flat({"name": recipe.name, **recipe.numeric()})
-    there = _flat({"name": found["name"], **found["recipe"]})
-    differing = sorted(key for key in wanted | there if there.get(key) != wanted.get(key))
-    if differing:
-        raise StoreError(
-            "the store's current snapshot was made by another recipe",
-            where=paths.current.resolve(),
-            got="; ".join(f"{key}: {there.get(key, 'none')}" for key in differing),
-            expected="; ".join(f"{key}: {wanted.get(key, 'none')}" for key in differing),
-            hint="give --new-version to replace it as `current`, or use a store of its own",
-        )
-
-
-def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested sections by their dotted paths."""
-    leaves: dict[str, Any] = {}
-    for key, value in section.items():
-        path = f"{prefix}{key}"
-        leaves |= _flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
-    return leaves
 
 
 def _require_frames(frames: dict[datetime, Frame], recipe: Recipe) -> None:

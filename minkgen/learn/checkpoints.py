@@ -15,7 +15,7 @@ import torch
 
 from minkgen.errors import TrainingError
 from minkgen.learn.emulators import ConstrainedEmulator, EmulatorDesign
-from minkgen.recipe import Emulator
+from minkgen.recipe import Emulator, differences
 from minkgen.store.files import write_bytes
 from minkgen.store.snapshot import Snapshot
 
@@ -107,30 +107,15 @@ def require_same(found: dict[str, Any], expected: dict[str, Any], *, where: obje
     TrainingError
         Naming every entry that differs.
     """
-    ours, theirs = _flat(expected), _flat(found)
-    differing = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
-    if differing:
+    differing = differences(found, expected)
+    if differing is not None:
         raise TrainingError(
-            f"the checkpoint belongs to another run; {', '.join(differing)} differ",
+            "the checkpoint belongs to another run",
             where=where,
-            got="; ".join(f"{key} = {theirs.get(key)}" for key in differing),
-            expected="; ".join(f"{key} = {ours.get(key)}" for key in differing),
+            got=differing[0],
+            expected=differing[1],
             hint="train on this snapshot, or open the snapshot that the checkpoint names",
         )
-
-
-def _flat(identity: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in identity.items():
-        if isinstance(value, dict):
-            flat |= {f"{key}.{name}": _plain(entry) for name, entry in value.items()}
-        else:
-            flat[key] = value
-    return flat
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def load_emulator(path: str | Path, snapshot: Snapshot | None = None) -> ConstrainedEmulator:

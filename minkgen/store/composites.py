@@ -17,7 +17,7 @@ import zarr
 
 from minkgen.errors import StoreError
 from minkgen.grid import GRIDS, Grid, opera_crs
-from minkgen.recipe import COMPOSITE_MINUTES
+from minkgen.recipe import COMPOSITE_MINUTES, differences
 from minkgen.store.files import read_json, write_json
 from minkgen.store.layout import (
     FRAMES_PER_SHARD,
@@ -28,7 +28,13 @@ from minkgen.store.layout import (
     zstd,
 )
 
-__all__ = ["VARIABLES", "Composites", "create_composites", "open_composites"]
+__all__ = [
+    "VARIABLES",
+    "Composites",
+    "create_composites",
+    "open_composites",
+    "refuse_other_recipe",
+]
 
 VARIABLES: dict[str, dict[str, str]] = {
     "rain_rate": {
@@ -146,22 +152,6 @@ def _read_identity(paths: StorePaths) -> dict[str, Any] | None:
     return read_json(paths.identity) if paths.identity.exists() else None
 
 
-def _refuse_difference(paths: StorePaths, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    differing = {
-        key: (found.get(key), wanted.get(key))
-        for key in sorted(wanted)
-        if found.get(key) != wanted.get(key)
-    }
-    if differing:
-        raise StoreError(
-            "the store was made by another recipe",
-            where=paths.root,
-            got=", ".join(f"{key} {there!r}" for key, (there, _) in differing.items()),
-            expected=", ".join(f"{key} {here!r}" for key, (_, here) in differing.items()),
-            hint="give this recipe a store of its own (store:, or --store)",
-        )
-
-
 def create_composites(paths: StorePaths, grid: Grid, years: tuple[int, int]) -> Composites:
     """Create the composites of a store, or extend an existing time axis to later years.
 
@@ -189,7 +179,7 @@ def create_composites(paths: StorePaths, grid: Grid, years: tuple[int, int]) -> 
         _create_hierarchy(composites)
         write_json(paths.identity, wanted | {"first_year": years[0], "last_year": years[1]})
         return composites
-    _refuse_difference(paths, found, wanted)
+    refuse_other_recipe(paths, {key: found.get(key) for key in wanted}, wanted)
     if years[0] < found["first_year"]:
         raise StoreError(
             "the time axis of the store begins later",
@@ -231,6 +221,27 @@ def open_composites(paths: StorePaths) -> Composites:
             expected=f"layout_version {LAYOUT_VERSION}",
         )
     return Composites(paths, grid, int(found["first_year"]), int(found["last_year"]))
+
+
+def refuse_other_recipe(
+    paths: StorePaths, found: dict[str, Any], wanted: dict[str, Any], *, hint: str = ""
+) -> None:
+    """Refuse to go on with a store that holds something else than the recipe asks for.
+
+    Raises
+    ------
+    StoreError
+        Naming all that differs.
+    """
+    differing = differences(found, wanted)
+    if differing is not None:
+        raise StoreError(
+            "the store was made by another recipe",
+            where=paths.root,
+            got=differing[0],
+            expected=differing[1],
+            hint=hint + "give this recipe a store of its own (store:, or --store)",
+        )
 
 
 def _create_hierarchy(composites: Composites) -> None:

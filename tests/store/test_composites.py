@@ -95,8 +95,8 @@ def test_years_are_never_put_in_front(composites: Composites) -> None:
 def test_a_store_of_another_grid_is_refused_with_what_differs(composites: Composites) -> None:
     with pytest.raises(StoreError, match="made by another recipe") as caught:
         create_composites(composites.paths, OPERA_2KM, (2024, 2024))
-    assert "grid 'test_2km'" in str(caught.value)
-    assert "grid 'opera_2km'" in str(caught.value)
+    assert "grid: test_2km" in str(caught.value)
+    assert "grid: opera_2km" in str(caught.value)
 
 
 def test_an_unknown_layout_is_refused(composites: Composites) -> None:
@@ -104,7 +104,7 @@ def test_an_unknown_layout_is_refused(composites: Composites) -> None:
     write_json(composites.paths.identity, identity | {"layout_version": 99})
     with pytest.raises(StoreError, match="unknown layout"):
         open_composites(composites.paths)
-    with pytest.raises(StoreError, match="layout_version 99"):
+    with pytest.raises(StoreError, match="layout_version: 99"):
         create_composites(composites.paths, TEST_2KM, (2024, 2024))
 
 
