@@ -15,10 +15,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minkgen.gamma.functionals import FUNCTIONALS
     from minkgen.gamma.matrix import gamma_matrix
+    from minkgen.gamma.pairs import persistence_pairs
+    from minkgen.gamma.weights import weight_maps
     from minkgen.opera.odim import open_composite
     from minkgen.store.snapshot import open_features
 
-__all__ = ["FUNCTIONALS", "__version__", "gamma_matrix", "open_composite", "open_features"]
+__all__ = [
+    "FUNCTIONALS",
+    "__version__",
+    "gamma_matrix",
+    "open_composite",
+    "open_features",
+    "persistence_pairs",
+    "weight_maps",
+]
 
 __version__ = version("minkgen")
 
@@ -28,6 +38,8 @@ _HOMES = {
     "gamma_matrix": "minkgen.gamma.matrix",
     "open_composite": "minkgen.opera.odim",
     "open_features": "minkgen.store.snapshot",
+    "persistence_pairs": "minkgen.gamma.pairs",
+    "weight_maps": "minkgen.gamma.weights",
 }
 
 

@@ -20,7 +20,7 @@ from minkgen.gamma.floors import (
     given_floor,
     percentile_floor,
 )
-from minkgen.gamma.pairs import finite_pairs
+from minkgen.gamma.pairs import persistence_pairs
 from minkgen.gamma.thresholds import (
     Thresholds,
     ValueHistogram,
@@ -179,21 +179,20 @@ def climate_day(task: ClimateTask) -> DayClimate:
     """Count the wet values of one day's tiles, and the lifetimes of those that were drawn."""
     composites = open_composites(StorePaths(task.store))
     wet_values: list[np.ndarray[Any, np.dtype[np.float32]]] = []
-    pairs: tuple[list[Any], list[Any]] = ([], [])
+    drawn: list[np.ndarray[Any, np.dtype[np.float32]]] = []
     for time, first, corners in tiles_by_time(task.rows):
         frame = composites.read("rain_rate", time)[0]
         for offset, (row, column) in enumerate(corners):
             tile = cut_tile(frame, row, column, task.tiles)
             wet_values.append(tile[tile > 0])
             if task.lifetimes[first + offset]:
-                for found, of_tile in zip(pairs, finite_pairs(tile), strict=True):
-                    found.append(of_tile)
+                drawn.append(tile)
+    size = task.tiles.size
+    pairs = persistence_pairs(np.array(drawn, np.float32).reshape(-1, size, size))
     return DayClimate(
         ValueHistogram.from_values(np.concatenate(wet_values)),
-        *(
-            LifetimeHistogram.from_pairs(np.concatenate([np.empty((0, 2), np.float32), *found]))
-            for found in pairs
-        ),
+        LifetimeHistogram.from_pairs(pairs.finite(0)),
+        LifetimeHistogram.from_pairs(pairs.finite(1)),
     )
 
 

@@ -16,7 +16,8 @@ from distributed import Client
 
 from minkgen.errors import EmptySplitError
 from minkgen.gamma.functionals import FUNCTIONALS
-from minkgen.gamma.matrix import gamma_matrix, warm_up
+from minkgen.gamma.matrix import gamma_matrix
+from minkgen.gamma.warm_up import warm_up
 from minkgen.opera.odim import SYNTHETIC_MARK
 from minkgen.recipe import Recipe, digest
 from minkgen.store.build import (

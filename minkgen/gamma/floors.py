@@ -55,7 +55,7 @@ class LifetimeHistogram(ExactHistogram):
         Parameters
         ----------
         pairs : ndarray of float32, shape (n, 2)
-            Birth and death in mm/h, as `minkgen.gamma.kernel.finite_pairs` returns them.
+            Birth and death in mm/h, as `PersistencePairs.finite` returns them.
 
         Returns
         -------
@@ -77,31 +77,6 @@ class LifetimeHistogram(ExactHistogram):
         steps = np.rint((births - deaths) * STEPS_PER_UNIT).astype(np.int64)
         values, counts = np.unique(steps[steps >= 1], return_counts=True)
         return cls(values, counts.astype(np.int64))
-
-    def as_dict(self) -> dict[str, list[int]]:
-        """Return plain lists: distinct lifetimes in steps of 0.01 mm/h, and their counts."""
-        return {"steps": self.values.tolist(), "counts": self.counts.tolist()}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Rebuild a histogram from `as_dict`.
-
-        Parameters
-        ----------
-        plain : mapping
-            What `as_dict` returned, also after a round trip through JSON.
-
-        Returns
-        -------
-        LifetimeHistogram
-            The same histogram.
-
-        Raises
-        ------
-        InputError
-            If it does not describe a histogram.
-        """
-        return cls(np.array(plain["steps"], np.int64), np.array(plain["counts"], np.int64))
 
 
 @dataclass(frozen=True)

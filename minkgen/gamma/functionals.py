@@ -5,11 +5,14 @@ This module compiles nothing, so that names and units can be had at no cost.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 
 from minkgen.errors import InputError
 
-__all__ = ["FUNCTIONALS", "UNITS", "essential_ceiling"]
+__all__ = ["FUNCTIONALS", "UNITS", "essential_ceiling", "rows_of"]
 
 # The order is part of every stored γ-matrix: the paper's four first, then the others.
 FUNCTIONALS: tuple[str, ...] = (
@@ -69,3 +72,44 @@ def essential_ceiling(essential: str) -> np.float32:
             expected=" or ".join(map(repr, _ESSENTIAL_CEILINGS)),
         )
     return _ESSENTIAL_CEILINGS[essential]
+
+
+def rows_of(functionals: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return the rows of the γ-matrix that hold some functionals.
+
+    Parameters
+    ----------
+    functionals : sequence of str
+        Names from `FUNCTIONALS`, each at most once, in any order.
+
+    Returns
+    -------
+    ndarray of int64, shape (F,)
+        Their places in `FUNCTIONALS`.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one is unknown or given twice.
+
+    Examples
+    --------
+    >>> rows_of(["holes", "area"])
+    array([3, 0])
+    """
+    if isinstance(functionals, str) or len(functionals) == 0:
+        raise InputError(
+            "functionals are given as a list of names",
+            where="functionals",
+            got=repr(functionals),
+            hint=f"give [{FUNCTIONALS[0]!r}], say",
+        )
+    unknown = [name for name in functionals if name not in FUNCTIONALS]
+    if unknown or len(set(functionals)) < len(functionals):
+        raise InputError(
+            "there is no such functional" if unknown else "a functional is given twice",
+            where="functionals",
+            got=", ".join(map(repr, unknown or functionals)),
+            expected="some of " + ", ".join(FUNCTIONALS),
+        )
+    return np.array([FUNCTIONALS.index(name) for name in functionals], np.int64)

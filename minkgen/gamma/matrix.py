@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
+from collections.abc import Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -11,17 +11,13 @@ import numpy.typing as npt
 import xarray as xr
 
 from minkgen.errors import InputError
-from minkgen.gamma import kernel
-from minkgen.gamma.functionals import FUNCTIONALS, UNITS, essential_ceiling
-from minkgen.gamma.pairs import finite_pairs
+from minkgen.gamma.fields import apply_to_tiles, as_field, as_floors, as_pixel_km, as_tiles
+from minkgen.gamma.functionals import FUNCTIONALS, UNITS, essential_ceiling, rows_of
+from minkgen.gamma.kernel import as_kernel_input, gamma_batch
+from minkgen.gamma.neighbourhoods import NEIGHBOURHOODS
 from minkgen.gamma.thresholds import as_thresholds
 
-__all__ = ["FUNCTIONALS", "UNITS", "gamma_matrix", "warm_up"]
-
-KM_PER_UNIT = {"m": 0.001, "km": 1.0}
-
-# Relative: coordinates in float64 metres are uniform to 1e-10, those in float32 to 1e-4.
-SPACING_TOLERANCE = 1e-6
+__all__ = ["FUNCTIONALS", "UNITS", "gamma_matrix"]
 
 
 @overload
@@ -30,7 +26,8 @@ def gamma_matrix(
     thresholds: npt.ArrayLike,
     *,
     pixel_km: float | None = ...,
-    min_persistence: tuple[float, float] = ...,
+    min_persistence: float | tuple[float, float] = ...,
+    functionals: Sequence[str] = ...,
     essential: str = ...,
     cast: bool = ...,
 ) -> xr.DataArray: ...
@@ -42,7 +39,8 @@ def gamma_matrix(
     thresholds: npt.ArrayLike,
     *,
     pixel_km: float | None = ...,
-    min_persistence: tuple[float, float] = ...,
+    min_persistence: float | tuple[float, float] = ...,
+    functionals: Sequence[str] = ...,
     essential: str = ...,
     cast: bool = ...,
 ) -> npt.NDArray[np.float32]: ...
@@ -53,7 +51,8 @@ def gamma_matrix(
     thresholds: npt.ArrayLike,
     *,
     pixel_km: float | None = None,
-    min_persistence: tuple[float, float] = (0.0, 0.0),
+    min_persistence: float | tuple[float, float] = 0.0,
+    functionals: Sequence[str] = FUNCTIONALS,
     essential: str = "alive",
     cast: bool = False,
 ) -> xr.DataArray | npt.NDArray[np.float32]:
@@ -74,8 +73,11 @@ def gamma_matrix(
     pixel_km : float, optional
         Side of a pixel in km. Required with NumPy input. With a DataArray it comes from the
         coordinates, and may be given only to agree with them.
-    min_persistence : tuple of float
-        Floors ε of components and of holes in mm/h: a pair counts when birth - death > ε.
+    min_persistence : float or tuple of float
+        Floors ε of components and of holes in mm/h, or one for both: a pair counts when
+        birth - death > ε.
+    functionals : sequence of str
+        Which, and in what order. All of them cost as much as one.
     essential : {"alive", "background"}
         Where the component that never dies counts: wherever max(x) >= u, or of these only at
         u <= 0.01 mm/h.
@@ -85,16 +87,16 @@ def gamma_matrix(
 
     Returns
     -------
-    ndarray or DataArray of float32, shape (..., 8, Q)
-        Rows in the order of `FUNCTIONALS`, units in `UNITS`. A DataArray has dimensions
+    ndarray or DataArray of float32, shape (..., F, Q)
+        Rows in the order of `functionals`, units in `UNITS`. A DataArray has dimensions
         (..., functional, threshold) and keeps the leading coordinates.
 
     Raises
     ------
     InputError
         If the field is no float16, float32 or float64 array of at least two dimensions with
-        pixels in it; thresholds, floors, pixel size or coordinates cannot be used; or rounding to
-        float32 changes an excursion set (for Dask input, when it is computed).
+        pixels in it; thresholds, floors, functionals, pixel size or coordinates cannot be used; or
+        rounding to float32 changes an excursion set (for Dask input, when it is computed).
 
     Examples
     --------
@@ -108,86 +110,32 @@ def gamma_matrix(
         _gamma_of_array,
         given_thresholds=np.asarray(thresholds, dtype=np.float64),
         thresholds=rounded_thresholds,
-        epsilons=_check_floors(min_persistence),
-        ceiling=float(essential_ceiling(essential)),
+        epsilons=as_floors(min_persistence),
+        rows=rows_of(functionals),
+        ceiling=essential_ceiling(essential),
         cast=cast,
     )
-    if isinstance(rain_rate, xr.DataArray):
-        return _gamma_of_data_array(rain_rate, compute, rounded_thresholds, pixel_km)
-    if isinstance(rain_rate, xr.Dataset | np.ma.MaskedArray):
-        raise InputError(
-            "the field is a container that γ cannot be computed from",
-            got=type(rain_rate).__name__,
-            expected="a NumPy array or an xarray.DataArray",
-            hint="select a variable (dataset['rain_rate']); fill masked values with NaN",
-        )
-    field = np.asarray(rain_rate)
-    _check_field(field)
-    if pixel_km is None:
-        raise InputError(
-            "the pixel size is not known",
-            where="pixel_km",
-            hint="give pixel_km=2.0, say, or a DataArray with coordinates",
-        )
-    return compute(field, pixel_km=_check_pixel(pixel_km))
-
-
-def warm_up() -> None:
-    """Compile the kernels, or read them from numba's cache on disk, before they are needed.
-
-    Processes that share a cache directory must not fill it at the same time: warm up once before
-    workers start, or give each node its own ``NUMBA_CACHE_DIR``.
-    """
-    pixel = np.zeros((1, 1), np.float32)
-    gamma_matrix(pixel, [1.0], pixel_km=1.0)
-    finite_pairs(pixel)
-
-
-def _check_floors(min_persistence: tuple[float, float]) -> tuple[float, float]:
-    if np.shape(min_persistence) != (2,) or not all(floor >= 0 for floor in min_persistence):
-        raise InputError(
-            "the persistence floors cannot be used",
-            where="min_persistence",
-            got=repr(min_persistence),
-            expected="two numbers >= 0 in mm/h, of components and of holes",
-        )
-    return float(min_persistence[0]), float(min_persistence[1])
-
-
-def _check_pixel(pixel_km: float) -> float:
-    if not 0 < pixel_km < math.inf:
-        raise InputError(
-            "the pixel size cannot be used",
-            where="pixel_km",
-            got=repr(pixel_km),
-            expected="a positive number of km",
-        )
-    return float(pixel_km)
-
-
-def _check_field(field: npt.NDArray[Any] | xr.DataArray) -> None:
-    if field.dtype.kind != "f" or field.dtype.itemsize not in (2, 4, 8):
-        raise InputError(
-            "the field has a type that γ is not computed from",
-            where="rain_rate",
-            got=field.dtype,
-            expected="float32 (or float16, or float64)",
-            hint="convert with .astype('float32')",
-        )
-    if field.ndim < 2 or 0 in field.shape[-2:]:
-        raise InputError(
-            "the field has no tile",
-            where="rain_rate",
-            got=f"shape {field.shape}",
-            expected="shape (..., H, W), H and W at least 1",
-        )
-    if (field.shape[-2] + 2) * (field.shape[-1] + 2) > kernel.LARGEST_TILE:
-        raise InputError(
-            "the tile is too large",
-            where="rain_rate",
-            got=f"{field.shape[-2]} x {field.shape[-1]} pixels",
-            expected=f"at most {kernel.LARGEST_TILE} pixels with a border of one",
-        )
+    if not isinstance(rain_rate, xr.DataArray):
+        field = as_field(rain_rate)
+        return compute(field, pixel_km=as_pixel_km(pixel_km))
+    gamma = apply_to_tiles(
+        rain_rate,
+        compute,
+        pixel_km,
+        ("functional", "threshold"),
+        {"functional": len(functionals), "threshold": rounded_thresholds.size},
+    )
+    gamma = gamma.assign_coords(
+        functional=("functional", list(functionals)),
+        threshold=(
+            "threshold",
+            rounded_thresholds,
+            {"long_name": "rain rate threshold", "units": "mm/h"},
+        ),
+    )
+    gamma.name = "gamma"
+    gamma.attrs["long_name"] = "Minkowski functionals and Betti numbers of excursion sets"
+    return gamma
 
 
 def _gamma_of_array(
@@ -197,25 +145,25 @@ def _gamma_of_array(
     thresholds: npt.NDArray[np.float32],
     pixel_km: float,
     epsilons: tuple[float, float],
-    ceiling: float,
+    rows: npt.NDArray[np.int64],
+    ceiling: np.float32,
     cast: bool,
 ) -> npt.NDArray[np.float32]:
     """Round a checked field to float32 and run the kernel over its leading dimensions."""
-    with np.errstate(over="ignore"):
-        rounded = field.astype(np.float32, copy=False)
+    tiles = as_tiles(field)
     if field.dtype.itemsize == 8 and not cast:
-        _refuse_crossing(field, given_thresholds, rounded, thresholds)
-    leading = field.shape[:-2]
-    # -1 cannot be resolved where a leading dimension is 0.
-    tiles = rounded.reshape(math.prod(leading), *field.shape[-2:])
-    gamma = kernel.gamma_batch(
-        kernel.as_kernel_input(tiles),
-        kernel.as_kernel_input(thresholds),
+        _refuse_crossing(field, given_thresholds, tiles.reshape(field.shape), thresholds)
+    gamma = gamma_batch(
+        tiles,
+        as_kernel_input(thresholds),
         pixel_km,
         epsilons,
-        ceiling,
+        int(np.searchsorted(thresholds, ceiling, side="right")),
+        NEIGHBOURHOODS,
     )
-    return gamma.reshape(*leading, len(FUNCTIONALS), thresholds.size)
+    if not np.array_equal(rows, np.arange(len(FUNCTIONALS))):
+        gamma = gamma[:, rows]
+    return gamma.reshape(*field.shape[:-2], rows.size, thresholds.size)
 
 
 def _refuse_crossing(
@@ -243,101 +191,3 @@ def _refuse_crossing(
         got=f"{crossing.size} values, first {x[first]!r} at threshold {threshold!r} mm/h",
         hint="give the field as float32, or accept the rounding with cast=True",
     )
-
-
-def _gamma_of_data_array(
-    rain_rate: xr.DataArray,
-    compute: functools.partial[npt.NDArray[np.float32]],
-    thresholds: npt.NDArray[np.float32],
-    pixel_km: float | None,
-) -> xr.DataArray:
-    _check_field(rain_rate)
-    spatial = rain_rate.dims[-2:]
-    pixel_km = _pixel_of_coordinates(rain_rate, pixel_km)
-    if rain_rate.chunks is not None and any(len(chunks) > 1 for chunks in rain_rate.chunks[-2:]):
-        raise InputError(
-            "a tile is cut by Dask's chunks",
-            where="rain_rate",
-            got=f"chunks {dict(rain_rate.chunksizes)}",
-            hint=f"rechunk with .chunk({dict.fromkeys(spatial, -1)})",
-        )
-    gamma: xr.DataArray = xr.apply_ufunc(
-        compute,
-        rain_rate,
-        kwargs={"pixel_km": pixel_km},
-        input_core_dims=[spatial],
-        output_core_dims=[("functional", "threshold")],
-        dask="parallelized",
-        output_dtypes=[np.float32],
-        dask_gufunc_kwargs={
-            "output_sizes": {"functional": len(FUNCTIONALS), "threshold": thresholds.size}
-        },
-    )
-    gamma = gamma.assign_coords(
-        functional=("functional", list(FUNCTIONALS)),
-        threshold=("threshold", thresholds, {"long_name": "rain rate threshold", "units": "mm/h"}),
-    )
-    gamma.name = "gamma"
-    gamma.attrs["long_name"] = "Minkowski functionals and Betti numbers of excursion sets"
-    return gamma
-
-
-def _pixel_of_coordinates(rain_rate: xr.DataArray, given: float | None) -> float:
-    """Derive the side of a pixel in km from the last two dimensions' coordinates."""
-    # One pixel has no spacing: then the other dimension decides.
-    steps = [_step_km(rain_rate, dim) for dim in rain_rate.dims[-2:] if rain_rate.sizes[dim] > 1]
-    if not steps:
-        if given is None:
-            raise InputError(
-                "the pixel size cannot be derived from a single pixel",
-                where="pixel_km",
-                hint="give pixel_km=2.0, say",
-            )
-        return _check_pixel(given)
-    if not math.isclose(steps[0], steps[-1], rel_tol=SPACING_TOLERANCE):
-        raise InputError(
-            "the pixels are not square",
-            where="rain_rate",
-            got=f"{steps[0]:.9g} km by {steps[-1]:.9g} km",
-        )
-    if given is None:
-        return steps[-1]
-    if not math.isclose(_check_pixel(given), steps[-1], rel_tol=SPACING_TOLERANCE):
-        raise InputError(
-            "the given pixel size is not that of the coordinates",
-            where="pixel_km",
-            got=given,
-            expected=f"{steps[-1]:.9g} km, or nothing",
-        )
-    return float(given)
-
-
-def _step_km(rain_rate: xr.DataArray, dim: object) -> float:
-    """Return the uniform spacing of a dimension's coordinate in km."""
-    if dim not in rain_rate.coords:
-        raise InputError(
-            "a spatial dimension has no coordinate to take the pixel size from",
-            where=f"rain_rate.{dim}",
-            expected="pixel centres with the attribute units, 'm' or 'km'",
-            hint="add coordinates, or give the NumPy array and pixel_km",
-        )
-    coordinate = rain_rate.coords[dim]
-    units = coordinate.attrs.get("units")
-    if units not in KM_PER_UNIT:
-        raise InputError(
-            "a spatial coordinate has no length unit",
-            where=f"rain_rate.{dim}",
-            got=f"units {units!r}",
-            expected=" or ".join(map(repr, KM_PER_UNIT)),
-            hint=f"set .{dim}.attrs['units']",
-        )
-    centres = coordinate.values.astype(np.float64)
-    step = abs(centres[-1] - centres[0]) / (centres.size - 1)
-    # Written so that NaN is refused, too.
-    if not (np.abs(np.abs(np.diff(centres)) - step) <= SPACING_TOLERANCE * step).all() or step == 0:
-        raise InputError(
-            "a spatial coordinate is not uniformly spaced",
-            where=f"rain_rate.{dim}",
-            got=f"steps from {np.diff(centres).min()} to {np.diff(centres).max()} {units}",
-        )
-    return float(step * KM_PER_UNIT[units])

@@ -1,9 +1,9 @@
 """Slow twins of the kernel: every functional by GUDHI or scikit-image, threshold by threshold.
 
 The twins share no code with the kernel. They take about 0.1 s for a rainy tile of 128 x 128 pixels
-and 21 thresholds, four fifths of it for the contours, and are there for tests and for `verify`. No
-other module of the package imports this one: machines that train have neither GUDHI nor
-scikit-image.
+and 21 thresholds, four fifths of it for the contours, and are there for tests and for `verify`.
+`reference_gamma` is the pipeline that the paper describes, for benchmarks. No other module of the
+package imports this one: machines that train have neither GUDHI nor scikit-image.
 """
 
 from __future__ import annotations
@@ -12,13 +12,22 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from gudhi import CubicalComplex
 from gudhi.sklearn import CubicalPersistence
 from skimage.measure import euler_number, find_contours, perimeter_crofton
 
 from minkgen.errors import InputError
 from minkgen.gamma.functionals import FUNCTIONALS, essential_ceiling
 
-__all__ = ["ORACLES", "Settings", "diagrams", "oracle_gamma"]
+__all__ = [
+    "ORACLES",
+    "Oracle",
+    "Settings",
+    "complex_diagrams",
+    "diagrams",
+    "oracle_gamma",
+    "reference_gamma",
+]
 
 
 class Settings(NamedTuple):
@@ -37,13 +46,15 @@ class Oracle(Protocol):
         field: npt.NDArray[np.float32],
         thresholds: npt.NDArray[np.float32],
         settings: Settings,
-    ) -> list[float]: ...
+    ) -> list[float]:
+        """Compute the functional at every threshold."""
+        ...
 
 
 def diagrams(
     field: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Compute persistence diagrams of the superlevel filtration, by GUDHI's cubical complex.
+    """Compute persistence diagrams of the superlevel filtration, by GUDHI's fast 2-D path.
 
     Parameters
     ----------
@@ -59,6 +70,30 @@ def diagrams(
     complex_ = CubicalPersistence(homology_dimensions=[0, 1], input_type="top_dimensional_cells")
     components, holes = complex_.fit_transform([cells])[0]
     return -np.asarray(components), -np.asarray(holes)
+
+
+def complex_diagrams(
+    field: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Compute the same diagrams by GUDHI's general `CubicalComplex`, a hundred times slower.
+
+    Parameters
+    ----------
+    field : ndarray of float32, shape (H, W)
+        Finite values.
+
+    Returns
+    -------
+    components, holes : ndarray of float64, shape (n, 2)
+        As `diagrams`.
+    """
+    # Given as an array: GUDHI reads flat cells in Fortran order.
+    complex_ = CubicalComplex(top_dimensional_cells=-field)
+    complex_.compute_persistence()
+    return (
+        -complex_.persistence_intervals_in_dimension(0),
+        -complex_.persistence_intervals_in_dimension(1),
+    )
 
 
 def _surviving(pairs: npt.NDArray[np.float64], u: np.float32, epsilon: float) -> int:
@@ -190,13 +225,68 @@ def oracle_gamma(
     >>> oracle_gamma(rain, u, pixel_km=2.0)[0].tolist()
     [4.0, 0.0]
     """
+    cleaned = _clean(field, thresholds)
+    settings = Settings(pixel_km, min_persistence, essential)
+    rows = [ORACLES[name](cleaned, thresholds, settings) for name in FUNCTIONALS]
+    return np.array(rows, dtype=np.float64).astype(np.float32)
+
+
+def reference_gamma(
+    field: npt.NDArray[np.float32], thresholds: npt.NDArray[np.float32], *, pixel_km: float
+) -> npt.NDArray[np.float32]:
+    """Compute the paper's four functionals of one tile as its pipeline does, to be timed.
+
+    One persistence computation by GUDHI's `CubicalComplex`; then, per threshold, the pixels, the
+    contours of scikit-image, and the pairs that are alive.
+
+    Parameters
+    ----------
+    field : ndarray of float32, shape (H, W)
+        Rain rate in mm/h; NaN and infinities count as 0.0.
+    thresholds : ndarray of float32, shape (Q,)
+        In mm/h.
+    pixel_km : float
+        Side of a pixel in km.
+
+    Returns
+    -------
+    ndarray of float32, shape (4, Q)
+        Area, perimeter, components and holes, without persistence floors.
+
+    Raises
+    ------
+    InputError
+        If field or thresholds are not float32.
+
+    Examples
+    --------
+    >>> rain = np.array([[3.0, 0.0, 2.0]], dtype=np.float32)
+    >>> u = np.array([1.0, 3.0], dtype=np.float32)
+    >>> reference_gamma(rain, u, pixel_km=2.0)[[0, 2]].tolist()
+    [[8.0, 4.0], [2.0, 1.0]]
+    """
+    cleaned = _clean(field, thresholds)
+    component_pairs, hole_pairs = complex_diagrams(cleaned)
+    gamma = np.empty((4, thresholds.size), np.float32)
+    for column, u in enumerate(thresholds):
+        mask = cleaned >= u
+        gamma[:, column] = (
+            np.count_nonzero(mask) * (pixel_km * pixel_km),
+            _contours_km(mask, pixel_km),
+            _surviving(component_pairs, u, 0.0),
+            _surviving(hole_pairs, u, 0.0),
+        )
+    return gamma
+
+
+def _clean(
+    field: npt.NDArray[np.float32], thresholds: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Refuse what is not float32 and return the field with 0.0 for what is missing."""
     if field.dtype != np.float32 or thresholds.dtype != np.float32:
         raise InputError(
             "the oracle compares float32 with float32",
             got=f"{field.dtype} field, {thresholds.dtype} thresholds",
             expected="float32 for both",
         )
-    settings = Settings(pixel_km, min_persistence, essential)
-    cleaned = np.where(np.isfinite(field), field, np.float32(0.0))
-    rows = [ORACLES[name](cleaned, thresholds, settings) for name in FUNCTIONALS]
-    return np.array(rows, dtype=np.float64).astype(np.float32)
+    return np.where(np.isfinite(field), field, np.float32(0.0))

@@ -39,12 +39,12 @@ def test_lifetimes_are_rounded_to_steps() -> None:
     """Births and deaths on the 0.01 grid give the same step whatever the noise of float32."""
     deaths = np.arange(0, 20000) / 100
     histogram = LifetimeHistogram.from_pairs(_pairs(np.full(deaths.shape, 340), deaths))
-    assert histogram.as_dict() == {"steps": [340], "counts": [20000]}
+    assert histogram == LifetimeHistogram(np.array([340]), np.array([20000]))
 
 
 def test_lifetimes_that_round_to_zero_are_left_out() -> None:
     histogram = LifetimeHistogram.from_pairs(_pairs([0.4, 0.6, 1.4]))
-    assert histogram.as_dict() == {"steps": [1], "counts": [2]}
+    assert histogram == LifetimeHistogram(np.array([1]), np.array([2]))
     assert LifetimeHistogram.from_pairs(np.empty((0, 2), np.float32)).total == 0
 
 
@@ -142,8 +142,7 @@ def test_unusable_numbers_are_refused(epsilon: float) -> None:
         given_floor(epsilon)
 
 
-def test_floors_and_histograms_survive_json() -> None:
+def test_floors_survive_json() -> None:
     histogram = _histogram(1, 1, 2, 40, 1_300_000)
-    assert LifetimeHistogram.from_dict(json.loads(json.dumps(histogram.as_dict()))) == histogram
     for floor in (given_floor(0), percentile_floor(histogram, 99.9), elbow_floor(histogram)):
         assert Floor.from_dict(json.loads(json.dumps(floor.as_dict()))) == floor

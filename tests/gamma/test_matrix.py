@@ -15,7 +15,8 @@ import xarray as xr
 from minkgen.errors import InputError
 from minkgen.gamma.functionals import FUNCTIONALS, UNITS
 from minkgen.gamma.matrix import gamma_matrix
-from minkgen.gamma.pairs import finite_pairs
+from minkgen.gamma.pairs import persistence_pairs
+from minkgen.gamma.weights import weight_maps
 
 Float32 = npt.NDArray[np.float32]
 
@@ -51,6 +52,16 @@ def test_leading_dimensions_are_kept(leading: tuple[int, ...]) -> None:
     for index in np.ndindex(leading):
         alone = gamma_matrix(batch[index], THRESHOLDS, pixel_km=2.0)
         np.testing.assert_array_equal(gamma[index], alone)
+
+
+@pytest.mark.parametrize("chosen", [("area", "perimeter", "components"), ("euler_8",), FUNCTIONALS])
+def test_functionals_are_chosen_by_name_and_order(chosen: tuple[str, ...]) -> None:
+    batch = _batch(2, 9, 7)
+    every = gamma_matrix(batch, THRESHOLDS, pixel_km=2.0)
+    some = gamma_matrix(batch, THRESHOLDS, pixel_km=2.0, functionals=chosen)
+    np.testing.assert_array_equal(some, every[:, [FUNCTIONALS.index(name) for name in chosen]])
+    labelled = gamma_matrix(_labelled(), THRESHOLDS, functionals=chosen)
+    assert labelled.functional.values.tolist() == list(chosen)
 
 
 def test_units_name_every_functional() -> None:
@@ -90,7 +101,8 @@ def test_input_is_read_and_not_written() -> None:
     before = batch.tobytes(), thresholds.tobytes()
     batch.flags.writeable = thresholds.flags.writeable = False
     expected = gamma_matrix(batch, thresholds, pixel_km=2.0)
-    finite_pairs(batch[0])
+    persistence_pairs(batch)
+    weight_maps(batch, pixel_km=2.0)
     assert (batch.tobytes(), thresholds.tobytes()) == before
     writeable = batch.copy()
     np.testing.assert_array_equal(gamma_matrix(writeable, thresholds, pixel_km=2.0), expected)
@@ -142,8 +154,12 @@ BAD_INPUT: dict[str, tuple[Any, dict[str, Any], str]] = {
     "infinite pixel size": (GOOD, {"pixel_km": np.inf}, "pixel size cannot"),
     "negative floor": (GOOD, {"min_persistence": (0.0, -0.1)}, "floors"),
     "NaN floor": (GOOD, {"min_persistence": (np.nan, 0.0)}, "floors"),
-    "one floor": (GOOD, {"min_persistence": 0.5}, "floors"),
+    "one negative floor": (GOOD, {"min_persistence": -0.5}, "floors"),
     "three floors": (GOOD, {"min_persistence": (1, 2, 3)}, "floors"),
+    "unknown functional": (GOOD, {"functionals": ["area", "volume"]}, "no such functional"),
+    "functional given twice": (GOOD, {"functionals": ["area", "area"]}, "given twice"),
+    "no functional": (GOOD, {"functionals": []}, "list of names"),
+    "a bare functional": (GOOD, {"functionals": "area"}, "list of names"),
     "unknown essential": (GOOD, {"essential": "dead"}, "unknown way"),
 }
 
@@ -154,14 +170,6 @@ def test_bad_input_is_refused(name: str) -> None:
     arguments: dict[str, Any] = {"thresholds": THRESHOLDS, "pixel_km": 2.0, **options}
     with pytest.raises(InputError, match=message):
         gamma_matrix(field, **arguments)
-
-
-@pytest.mark.parametrize(
-    "field", [GOOD.astype(np.float64), GOOD[0], GOOD[:0]], ids=["float64", "1-D", "empty"]
-)
-def test_pairs_refuse_bad_input(field: Any) -> None:
-    with pytest.raises(InputError, match="float32 tile"):
-        finite_pairs(field)
 
 
 def test_a_message_says_what_was_given() -> None:

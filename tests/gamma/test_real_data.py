@@ -13,7 +13,7 @@ from minkgen.gamma.floors import LifetimeHistogram, percentile_floor
 from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.gamma.matrix import gamma_matrix
 from minkgen.gamma.oracle import ORACLES, Settings
-from minkgen.gamma.pairs import finite_pairs
+from minkgen.gamma.pairs import persistence_pairs
 from minkgen.gamma.thresholds import ValueHistogram, quantile_thresholds
 from minkgen.opera.odim import open_composite
 from minkgen.recipe import DEFAULT_LEVELS
@@ -25,6 +25,7 @@ Check = Callable[..., None]
 
 SIZE = 128
 DRIZZLE = np.float32(0.1)
+EVERY_TWIN = 10
 
 ARCHIVE = "opera/openradar-archive"
 ODYSSEY = ARCHIVE + "/2018/08/24/OPERA/COMP/OPERA@20180824T{}@0@QIND_RATE.h5"
@@ -67,13 +68,11 @@ def thresholds(tiles_of_the_hour: list[Float32]) -> Float32:
 
 @pytest.fixture(scope="module")
 def floors(tiles_of_the_hour: list[Float32]) -> tuple[float, float]:
-    histograms = [
-        LifetimeHistogram.from_pairs(np.concatenate(pairs))
-        for pairs in zip(
-            *(finite_pairs(tile) for tiles in tiles_of_the_hour for tile in tiles), strict=True
-        )
-    ]
-    of_components, of_holes = (percentile_floor(histogram).epsilon for histogram in histograms)
+    pairs = persistence_pairs(np.concatenate(tiles_of_the_hour))
+    of_components, of_holes = (
+        percentile_floor(LifetimeHistogram.from_pairs(pairs.finite(dimension))).epsilon
+        for dimension in (0, 1)
+    )
     return of_components, of_holes
 
 
@@ -82,16 +81,32 @@ def check_tiles(
     thresholds: Float32,
     floors: tuple[float, float],
     assert_equals_oracle: Check,
+    assert_equals_twins: Check,
     assert_pairs_equal_oracle: Check,
+    assert_weights_sum_to_gamma: Check,
 ) -> Check:
+    """Compare all tiles with the everyday twins, and a few with all that are fast enough."""
+    asked = [
+        Settings(2.0, floors),
+        Settings(2.0, essential="background"),
+        Settings(2.0, floors, "background"),
+    ]
+
     def check(tiles: Float32) -> None:
-        with_floors = gamma_matrix(tiles, thresholds, pixel_km=2.0, min_persistence=floors)
-        for tile, gamma in zip(tiles, with_floors, strict=True):
+        for tile in tiles:
             assert_equals_oracle(tile, thresholds, pixel_km=2.0)
             assert_pairs_equal_oracle(tile)
-            for name in ("components", "holes"):
-                expected = ORACLES[name](tile, thresholds, Settings(2.0, floors))
-                np.testing.assert_array_equal(gamma[FUNCTIONALS.index(name)], expected, name)
+        with_drizzle = np.concatenate([[np.float32(0.01)], thresholds])
+        for settings in asked:
+            gammas = gamma_matrix(tiles, with_drizzle, **settings._asdict())
+            for tile, gamma in zip(tiles, gammas, strict=True):
+                for name in ("components", "holes"):
+                    expected = ORACLES[name](tile, with_drizzle, settings)
+                    np.testing.assert_array_equal(gamma[FUNCTIONALS.index(name)], expected, name)
+        for tile in tiles[::EVERY_TWIN]:
+            assert_weights_sum_to_gamma(tile, thresholds, Settings(2.0, floors))
+            for settings in [Settings(2.0), *asked]:
+                assert_equals_twins(tile, thresholds, settings)
 
     return check
 
