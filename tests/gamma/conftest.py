@@ -12,7 +12,6 @@ from minkgen.gamma.functionals import FUNCTIONALS, UNITS
 from minkgen.gamma.matrix import gamma_matrix
 from minkgen.gamma.oracle import Settings, diagrams, oracle_gamma
 from minkgen.gamma.pairs import persistence_pairs
-from minkgen.gamma.warm_up import warm_up
 from minkgen.gamma.weights import weight_maps
 from tests.gamma.twins import TWINS
 
@@ -21,12 +20,6 @@ Check = Callable[..., None]
 
 # Lengths only; everything else is equal to the last bit.
 TOLERANCE = {name: 2e-6 if unit == "km" else 0.0 for name, unit in UNITS.items()}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _compile_once() -> None:
-    """Keep the seconds of compilation out of every single test's time limit."""
-    warm_up()
 
 
 def _cleaned(field: Float32) -> Float32:
@@ -103,7 +96,8 @@ def assert_weights_sum_to_gamma() -> Check:
     def check(field: Float32, thresholds: Float32, settings: Settings) -> None:
         options = {"pixel_km": settings.pixel_km, "min_persistence": settings.min_persistence}
         maps = weight_maps(field, **options)  # type: ignore[call-overload]
-        assert (maps.shape, maps.dtype) == ((len(FUNCTIONALS), *field.shape), np.float32)
+        assert maps.shape == (len(FUNCTIONALS), *field.shape)
+        assert maps.dtype == np.float32
         gamma = gamma_matrix(field, thresholds, **options)  # type: ignore[call-overload]
         # Weights are rounded to float32 one by one: their sum is off by up to half a unit in the
         # last place of each, also where it cancels to zero.

@@ -139,27 +139,22 @@ def _dry_along(walk: str, profile: str, side: int) -> npt.NDArray[np.float64]:
     return np.asarray(np.pad(6 - _along(walk, profile, side - 2), 1, constant_values=6.0))
 
 
-def _maze_of_zeros(walk: str, side: int) -> npt.NDArray[np.float64]:
+def _zeros_along(walk: str, side: int) -> npt.NDArray[np.float64]:
     """Draw a walk of zeros, which begins at the frame, between walls of random heights."""
     return np.where(_along(walk, "level", side) > 0, 0, 1 + _noise(side, side) % 4)
 
 
 def _mazes(side: int, *profiles: str) -> dict[str, Field]:
-    return (
-        {f"{walk} of zeros, {side} x {side}": _maze_of_zeros(walk, side) for walk in WALKS}
-        | {
-            f"closed {walk} of zeros, {side} x {side}": np.pad(
-                _maze_of_zeros(walk, side - 2), 1, constant_values=9
-            )
-            for walk in WALKS
-        }
-        | {
-            f"{kind} {walk}, {profile}, {side} x {side}": draw(walk, profile, side)
-            for walk in WALKS
-            for profile in profiles
-            for kind, draw in (("rain", _along), ("dry", _dry_along))
-        }
-    )
+    mazes: dict[str, Field] = {}
+    for walk in WALKS:
+        for profile in profiles:
+            name = f"{walk}, {profile}, {side} x {side}"
+            mazes[f"rain {name}"] = _along(walk, profile, side)
+            mazes[f"dry {name}"] = _dry_along(walk, profile, side)
+        closed = np.pad(_zeros_along(walk, side - 2), 1, constant_values=9)
+        mazes[f"{walk} of zeros, {side} x {side}"] = _zeros_along(walk, side)
+        mazes[f"closed {walk} of zeros, {side} x {side}"] = closed
+    return mazes
 
 
 # Machine words hold 64 pixels of a row: widths around one and two of them.

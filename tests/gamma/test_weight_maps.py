@@ -76,7 +76,8 @@ def test_counts_have_integer_weights_and_pixels_one_area(name: str) -> None:
 def test_leading_dimensions_are_kept(leading: tuple[int, ...]) -> None:
     batch = _batch(*leading, 5, 7)
     maps = weight_maps(batch, pixel_km=2.0, min_persistence=(0.3, 0.1))
-    assert (maps.shape, maps.dtype) == ((*leading, 8, 5, 7), np.float32)
+    assert maps.shape == (*leading, 8, 5, 7)
+    assert maps.dtype == np.float32
     for index in np.ndindex(leading):
         alone = weight_maps(batch[index], pixel_km=2.0, min_persistence=(0.3, 0.1))
         np.testing.assert_array_equal(maps[index], alone)
