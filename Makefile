@@ -1,13 +1,16 @@
 # Every target sets up what it needs in .venv; nothing has to be installed by hand.
 PYTHON ?= python3
 VENV := .venv
+# Real OPERA files, as the tests find them; the benchmark takes synthetic rain where there are none.
+SHARED_DATA := $(or $(MINKGEN_SHARED_DATA),../shared/data)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-slow lint types
+.PHONY: help demo bench test test-slow lint types
 
 help:
 	@echo "make demo       the whole way on synthetic rain, offline, in a few minutes"
+	@echo "make bench      time γ beside GUDHI and scikit-image, on real tiles where there are any"
 	@echo "make test       the default tests"
 	@echo "make test-slow  the long tests"
 	@echo "make lint types ruff and mypy"
@@ -19,6 +22,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/minkgen demo
+
+bench: $(READY)
+	$(BIN)/minkgen bench $(wildcard $(SHARED_DATA)/opera/openradar-archive)
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow"

@@ -45,13 +45,13 @@ def test_runs_that_hold_a_seed_are_filled(mask: int, seeds: int) -> None:
 
 @settings(deadline=None)
 @given(
-    pairs=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2),
+    numbers=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2),
 )
-def test_keys_are_ordered_as_the_values(pairs: list[float]) -> None:
-    values = np.array([pairs], np.float32) + np.float32(0)
-    place = scratch.allocate(1, len(pairs), NEIGHBOURHOODS)
+def test_keys_are_ordered_as_the_values(numbers: list[float]) -> None:
+    values = np.array([numbers], np.float32) + np.float32(0)
+    place = scratch.allocate(1, len(numbers), NEIGHBOURHOODS)
     encoding.load(as_kernel_input(values), place.keys, place.dry)
-    encoding.restore_dry(1, len(pairs), place.keys)
+    encoding.restore_dry(place.keys, place.background)
     keys = place.keys.reshape(3, -1)[1, 1:-1]
     assert [encoding.value_of(key) for key in keys] == values[0].tolist()
     by_key, by_value = (np.sign(np.subtract.outer(x, x)) for x in (keys.astype(float), values[0]))

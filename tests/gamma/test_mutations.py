@@ -59,10 +59,10 @@ MUTANTS = {
         {"if _is_lower(younger, elder, keys)": "if not _is_lower(younger, elder, keys)"},
     ),
     "a tie broken otherwise in the east": Mutant(
-        "gamma/kernel/encoding.py", {"(east[column] >= key)": "(east[column] > key)"}
+        "gamma/kernel/encoding.py", {"(east[i] >= key)": "(east[i] > key)"}
     ),
     "a tie broken otherwise in the north-west": Mutant(
-        "gamma/kernel/encoding.py", {"(north_west[column] > key)": "(north_west[column] >= key)"}
+        "gamma/kernel/encoding.py", {"(north_west[i] > key)": "(north_west[i] >= key)"}
     ),
     ">= for > at the floor": Mutant(
         "gamma/kernel/merging.py",

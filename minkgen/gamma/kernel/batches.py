@@ -260,8 +260,8 @@ def map_weights(
     for i in range(count):
         _, components, holes, essential = find_tile_pairs(tiles[i], tables.groups, scratch)
         # Dry pixels have their place in the order, too.
-        restore_dry(height, width, keys)
-        encode(height, width, keys, codes)
+        restore_dry(keys, scratch.background)
+        encode(width, keys, scratch.background, codes)
         for place, functional in enumerate(functionals):
             weight_map = out[i, place]
             if functional == COMPONENTS:

@@ -59,40 +59,58 @@ def load(field: Float32, keys: Int32, dry: UInt64) -> Key:
 
 
 @compiled
-def restore_dry(height: int, width: int, keys: Int32) -> None:
-    """Give dry pixels that were loaded as outside the key of their value."""
+def restore_dry(keys: Int32, background: UInt64) -> None:
+    """Take all dry pixels back from the outside: they have the key of their value."""
+    height, stride = background.shape[0], keys.shape[0] // (background.shape[0] + 2)
     for row in range(1, height + 1):
-        for pixel in range(row * (width + 2) + 1, row * (width + 2) + 1 + width):
+        for pixel in range(row * stride + 1, (row + 1) * stride - 1):
             if keys[pixel] == OUTSIDE:
                 keys[pixel] = 0
+    background[:] = ZERO
 
 
 @compiled
-def encode(height: int, width: int, keys: Int32, codes: UInt8) -> None:
-    """Write the code of the higher neighbours of every pixel; of equals, the later is higher."""
+def _encode_columns(first: int, count: int, stride: int, keys: Int32, codes: UInt8) -> None:
+    stop, above, below = first + count, first - stride, first + stride
+    centre = keys[first:stop]
+    east = keys[first + 1 : stop + 1]
+    north_east = keys[above + 1 : above + 1 + count]
+    north = keys[above : above + count]
+    north_west = keys[above - 1 : above - 1 + count]
+    west = keys[first - 1 : stop - 1]
+    south_west = keys[below - 1 : below - 1 + count]
+    south = keys[below : below + count]
+    south_east = keys[below + 1 : below + 1 + count]
+    out = codes[first:stop]
+    for i in range(count):
+        key = centre[i]
+        out[i] = (
+            np.uint8(east[i] >= key)
+            | (np.uint8(north_east[i] > key) << 1)
+            | (np.uint8(north[i] > key) << 2)
+            | (np.uint8(north_west[i] > key) << 3)
+            | (np.uint8(west[i] > key) << 4)
+            | (np.uint8(south_west[i] >= key) << 5)
+            | (np.uint8(south[i] >= key) << 6)
+            | (np.uint8(south_east[i] >= key) << 7)
+        )
+
+
+@compiled
+def encode(width: int, keys: Int32, background: UInt64, codes: UInt8) -> None:
+    """Write the code of the higher neighbours of every pixel; of equals, the later is higher.
+
+    Words of columns that hold nothing but background are left out.
+    """
     stride = width + 2
-    for row in range(1, height + 1):
-        here = row * stride + 1
-        above, below = here - stride, here + stride
-        centre = keys[here : here + width]
-        east = keys[here + 1 : here + 1 + width]
-        north_east = keys[above + 1 : above + 1 + width]
-        north = keys[above : above + width]
-        north_west = keys[above - 1 : above - 1 + width]
-        west = keys[here - 1 : here - 1 + width]
-        south_west = keys[below - 1 : below - 1 + width]
-        south = keys[below : below + width]
-        south_east = keys[below + 1 : below + 1 + width]
-        out = codes[here : here + width]
-        for column in range(width):
-            key = centre[column]
-            out[column] = (
-                np.uint8(east[column] >= key)
-                | (np.uint8(north_east[column] > key) << 1)
-                | (np.uint8(north[column] > key) << 2)
-                | (np.uint8(north_west[column] > key) << 3)
-                | (np.uint8(west[column] > key) << 4)
-                | (np.uint8(south_west[column] >= key) << 5)
-                | (np.uint8(south[column] >= key) << 6)
-                | (np.uint8(south_east[column] >= key) << 7)
-            )
+    height, words = background.shape
+    for row in range(height):
+        for word in range(words):
+            if ~background[row, word] == ZERO:
+                continue
+            first = (row + 1) * stride + 1 + word * WORD
+            if (word + 1) * WORD <= width:
+                # The constant lets the compiler unroll the loop.
+                _encode_columns(first, WORD, stride, keys, codes)
+            else:
+                _encode_columns(first, width - word * WORD, stride, keys, codes)

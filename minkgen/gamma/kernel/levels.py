@@ -134,8 +134,8 @@ def count_outside(
     for row in range(height):
         for column in range(0, width, frame_step(row, height, width)):
             pixel = np.uint32((row + 1) * (width + 2) + 1 + column)
-            level = level_of(scratch.keys[pixel], levels)
-            if level > 0:
+            if scratch.keys[pixel] > 0:
+                level = level_of(scratch.keys[pixel], levels)
                 sides = sides_of(row, column, height, width)
                 for shape in range(SHAPES):
                     outside[level, shape] += changes[scratch.codes[pixel], sides, shape]

@@ -207,14 +207,14 @@ def find_tile_pairs(field: Float32, groups: UInt8, scratch: Scratch) -> tuple[in
     Leaves keys, codes, runs of active pixels and pairs in the scratch. Returns the numbers of runs,
     of component pairs and of hole pairs, and the pixel where the essential component is born.
     """
-    height, width = field.shape
+    width = field.shape[1]
     if load(field, scratch.keys, scratch.dry) < 0:
         # Below 0 there is lower ground than the dry.
         scratch.background[:] = ZERO
     else:
         flood(scratch.dry, scratch.frame, scratch.background)
     runs = find_runs(width, scratch)
-    encode(height, width, scratch.keys, scratch.codes)
+    encode(width, scratch.keys, scratch.background, scratch.codes)
     critical = _survey(runs, groups, scratch)
     maxima = _sort_critical(critical, scratch)
     saddles = scratch.critical[maxima:critical]
