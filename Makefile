@@ -17,7 +17,7 @@ help:
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable ".[train,test]" --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable ".[train,geo,test]" --constraint constraints.txt
 	@touch $@
 
 demo: $(READY)

@@ -36,11 +36,12 @@ def command(folder: Path, *, as_json: bool, quiet: bool) -> int:
     from minkgen.recipe_file import load_recipe, shipped_recipes
     from minkgen.workflows.demo import run_demo
 
-    places = {"store": folder / "store", "source.path": folder / "archive"}
+    archive = folder / "archive"
+    places = {"store": folder / "store", "source.path": archive}
     settings = [f"{key}={json.dumps(str(place))}" for key, place in places.items()]
     recipe = load_recipe("demo", settings)
     with show_progress(quiet=quiet) as progress:
-        result = run_demo(recipe, progress)
+        result = run_demo(recipe, archive, progress)
 
     def text() -> str:
         return "\n".join(
@@ -50,7 +51,7 @@ def command(folder: Path, *, as_json: bool, quiet: bool) -> int:
                 "Synthetic rain, a small network, minutes of training: the way, not a result.",
                 "",
                 f"recipe     {shipped_recipes()['demo']}",
-                f"archive    {recipe.source.path}",
+                f"archive    {archive}",
                 f"store      {recipe.store}  ({result.ingest.states['ok']} composites)",
                 f"snapshot   {result.compute.snapshot}",
                 f"run        {describe(result.train)}",

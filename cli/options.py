@@ -14,18 +14,30 @@ if TYPE_CHECKING:
 
 __all__ = ["output_options", "recipe_command"]
 
-_SHORTHANDS = {"store": "store", "source": "source.path", "workers": "cluster.workers"}
+_SHORTHANDS = {"store": "store", "source": "source", "workers": "cluster.workers"}
+_NETWORK_SOURCES = ("archive", "api")
 
 
 def _read(path: str, settings: tuple[str, ...], given: dict[str, Any]) -> Recipe:
     from minkgen.recipe_file import load_recipe
 
+    if given.get("source") is not None:
+        given["source"] = _source(given["source"])
     shorthands = [
         f"{_SHORTHANDS[name]}={json.dumps(value)}"
         for name, value in given.items()
         if value is not None
     ]
     return load_recipe(path, [*settings, *shorthands])
+
+
+def _source(value: str) -> dict[str, str]:
+    """Return the section that `--source` stands for."""
+    if value in _NETWORK_SOURCES:
+        return {"kind": value}
+    if value.startswith(("http://", "https://")):
+        return {"kind": "archive", "endpoint": value}
+    return {"kind": "folder", "path": value}
 
 
 def recipe_command(*shorthands: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -37,8 +49,10 @@ def recipe_command(*shorthands: str) -> Callable[[Callable[..., Any]], Callable[
         "store": click.option("--store", metavar="DIR", help="Short for --set store=DIR."),
         "source": click.option(
             "--source",
-            metavar="DIR",
-            help="Short for --set source.path=DIR.",
+            metavar="DIR|archive|api|URL",
+            help="Short for --set source=...: a folder in the archive's layout (./api for one of "
+            "that name), the public archive, the Open Radar Data API for the last 24 hours, or an "
+            "S3-style endpoint with a copy of the archive.",
         ),
         "workers": click.option(
             "--workers",

@@ -13,8 +13,10 @@ __all__ = [
     "InputError",
     "RecipeError",
     "SourceError",
+    "TransferError",
     "StoreError",
     "EmptySplitError",
+    "PlanRefused",
     "TrainingError",
     "TaskError",
 ]
@@ -118,12 +120,20 @@ class SourceError(MinkgenError, ValueError):
     """A radar file is damaged, of another kind than its name says, or not understood."""
 
 
+class TransferError(MinkgenError, RuntimeError):
+    """A listing or a file could not be had from a server; it may be there the next time."""
+
+
 class StoreError(MinkgenError, ValueError):
     """A feature store is missing, incomplete, or was made by another recipe."""
 
 
 class EmptySplitError(MinkgenError, ValueError):
     """A split, or the whole period, holds no eligible tile."""
+
+
+class PlanRefused(MinkgenError, RuntimeError):  # noqa: N818 - what it is, in one word
+    """A plan does not fit the memory or the disk that is there; nothing was begun."""
 
 
 class TrainingError(MinkgenError, RuntimeError):

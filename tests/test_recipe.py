@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from minkgen.errors import RecipeError
-from minkgen.recipe import Recipe, digest
+from minkgen.recipe import Dem, FlagRules, Recipe, digest
 from minkgen.recipe_file import load_recipe, shipped_recipes
 
 Data = dict[str, Any]
@@ -68,6 +68,43 @@ def test_a_gap_that_is_there_already_is_not_cut_again(recipe_data: Data, tmp_pat
         ("period.start", "2024-07-01T00:07", "period.start: must lie on a multiple of 15 minutes"),
         ("tiles.stride", 64, "tiles: overlap: stride 64 is below size 128"),
         ("tiles.offset", [400, 0], "tiles: no tile of 128 pixels at offset [400, 0]"),
+        ("dem", {"path": "a.tif", "sea_level": 1}, "dem.sea_level: unknown key"),
+        ("dem", {"variable": "ROSE"}, "dem.path: field required"),
+        ("dem", {"path": "a.nc", "variable": 'a":b'}, "dem.variable: string should match pattern"),
+        ("dem", {"path": "a.nc", "sea_level_m": float("nan")}, "dem.sea_level_m: input should be"),
+        ("tiles.region.bax", [0, 50, 1, 51], "tiles.region.bax: unknown key; did you mean 'box'?"),
+        (
+            "tiles.region.box",
+            [12, 50, 5, 56],
+            "tiles.region.box: must be [west, south, east, north",
+        ),
+        ("tiles.region.box", [170, 50, -170, 56], "across the antimeridian"),
+        ("tiles.region.box", [5, 56, 12, 50], "south < north"),
+        ("tiles.region.box", [5, 50, 12, 91], "tiles.region.box.3: input should be less than"),
+        ("tiles.region.box", [5, 50, 12, float("nan")], "tiles.region.box.3: input should be"),
+        ("tiles.region.box", [5, 50, 12], "tiles.region.box.3: field required"),
+        ("tiles.region.polygon", [[5, 50], [6, 51]], "at least 3 corners, each given once"),
+        ("tiles.region.polygon", [[5, 50], [6, 51], [5, 50]], "at least 3 corners"),
+        ("tiles.region.polygon", [[5, 50], [6, 51], [6, 51], [5, 51]], "each given once"),
+        ("tiles.region.polygon", [[0, 0], [2, 2], [2, 0], [0, 2]], "the edges [0.0, 0.0] to [2"),
+        ("tiles.region.polygon", [[0, 0], [3, 0], [2, 0], [2, 2]], "crosses itself"),
+        ("tiles.region.polygon", [[0, 0], [1, 1], [2, 2]], "encloses no area"),
+        ("tiles.region.polygon", [[-170, 0], [170, 0], [0, 9]], "across the antimeridian"),
+        ("tiles.region.polygon", [[5, float("nan")], [6, 51], [5, 51]], "polygon.0.1: input"),
+        (
+            "tiles.region",
+            {"box": [5, 50, 12, 56], "polygon": [[5, 50], [6, 51], [5, 51]]},
+            "tiles.region: has a box and a polygon: give one of them",
+        ),
+        ("tiles.months", [0], "tiles.months.0: input should be greater than or equal to 1"),
+        ("tiles.months", [6, 7, 6], "tiles.months: must name each of them once"),
+        ("tiles.months", [], "tiles.months: tuple should have at least 1 item"),
+        ("tiles.hours", [24], "tiles.hours.0: input should be less than or equal to 23"),
+        ("exclude_flags", ["spikes"], "exclude_flags.0: input should be 'ceiling', 'spike'"),
+        ("exclude_flags", ["spike", "spike"], "exclude_flags: must name each of them once"),
+        ("flags.ceiling.rates_mm_h", [30.0], "flags.ceiling.rates_mm_h.0: input should be"),
+        ("flags.spike.version", 2, "flags.spike.version: input should be 1"),
+        ("flags.spikes", {}, "flags.spikes: unknown key; did you mean 'spike'?"),
         ("splits.validation.start", "2024-07-01T02:00", "train and validation overlap"),
         ("splits.gap_hours", 2.0, "the gap of 2 h after train leaves validation empty"),
         ("splits.test.end", "2024-07-02T00:00", "splits.test: lies outside the period"),
@@ -112,7 +149,7 @@ def test_all_faults_are_listed_at_once(recipe_data: Data, tmp_path: Path) -> Non
         "thresholds.physical: values must be strictly increasing",
         "train and validation overlap",
         "splits.test.start",
-        "source.path: field required",
+        "source.folder.path: field required",
     ):
         assert part in found
 
@@ -146,7 +183,7 @@ def test_a_missing_file_names_the_shipped_recipes(tmp_path: Path) -> None:
         load_recipe(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize("name", ["demo", "paper"])
+@pytest.mark.parametrize("name", ["archive", "demo", "paper"])
 def test_shipped_recipes_are_valid(name: str) -> None:
     assert name in shipped_recipes()
     assert load_recipe(name).name
@@ -175,6 +212,53 @@ def test_only_what_decides_numbers_is_in_the_digest(recipe_data: Data, tmp_path:
     )
     for override in other:
         assert digest(load(recipe_data, tmp_path, override).numeric()) != base
+
+
+def test_regions_months_and_hours_are_the_same_however_they_are_written(
+    recipe_data: Data, tmp_path: Path
+) -> None:
+    def same(*overrides: str) -> str:
+        return digest(load(recipe_data, tmp_path, *overrides).numeric())
+
+    assert same("tiles.months=[8, 6]") == same("tiles.months=[6, 8]") != same()
+    assert same(f"tiles.hours={list(range(24))}") == same() != same("tiles.hours=[0]")
+    assert same("tiles.region.box=[5, 50, 12, 56]") == same("tiles.region.box=[5.0, 50, 12, 56]")
+    ring = "[[5, 50], [12, 50], [12, 56]"
+    closed = same(f"tiles.region.polygon={ring}, [5, 50]]")
+    assert closed == same(f"tiles.region.polygon={ring}]") != same()
+
+
+def test_flag_rules_decide_numbers(recipe_data: Data, tmp_path: Path) -> None:
+    """They exclude frames, and choose those whose largest rate normalises what networks see."""
+
+    def numbers(*overrides: str) -> Data:
+        return load(recipe_data, tmp_path, *overrides).numeric()
+
+    assert numbers("flags.spike.above_mm_h=300") != numbers()
+    assert numbers()["flags"]["spike"] == {"version": 1, "above_mm_h": 500.0}
+    excluding = numbers("exclude_flags=[spike, ceiling]")
+    assert excluding == numbers("exclude_flags=[ceiling, spike]", "flags.spike.version=1")
+    assert excluding["exclude_flags"] == ["ceiling", "spike"]
+
+
+def test_a_default_of_a_flag_rule_changes_only_with_its_version() -> None:
+    """Snapshots record these versions: whoever changes a default gives the rule a new one."""
+    assert FlagRules().model_dump(mode="json") == {
+        "ceiling": {"version": 1, "rates_mm_h": [48.62, 364.63], "pixels": 25},
+        "spike": {"version": 1, "above_mm_h": 500.0},
+        "coverage_drop": {"version": 1, "share": 0.05},
+        "repeated_value": {"version": 1, "pixels": 25, "share": 0.5},
+    }
+
+
+def test_a_dem_decides_no_number_of_a_snapshot(recipe_data: Data, tmp_path: Path) -> None:
+    without = load(recipe_data, tmp_path)
+    assert without.dem is None
+    recipe_data["dem"] = {"path": "etopo20.cdf", "variable": "ROSE"}
+    recipe = load(recipe_data, tmp_path)
+    assert recipe.dem == Dem(path=Path("etopo20.cdf"), variable="ROSE")
+    assert (recipe.dem.sea_level_m, recipe.dem.nodata_is_sea) == (0.0, False)
+    assert recipe.numeric() == without.numeric()
 
 
 def test_windows_know_their_days(recipe_data: Data, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import reduce
@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from distributed import Client
 
+from minkgen.errors import EmptySplitError
 from minkgen.gamma.floors import (
     Floor,
     LifetimeHistogram,
@@ -60,7 +62,8 @@ class Climate:
     floors : tuple of Floor
         For components and for holes.
     normalisation : dict
-        `max_rate` (mm/h) of the eligible training tiles and `log1p_max`, its log1p.
+        `max_rate` (mm/h) of the eligible training tiles of frames without a flag, and `log1p_max`,
+        its log1p.
     """
 
     thresholds: Thresholds
@@ -132,11 +135,13 @@ def fit_climate(
     """
     eligible = wet_rows(training)
     window = recipe.splits.trimmed()["train"]
-    sections = {"seed", "grid", "tiles", "thresholds", "persistence"}
+    flagged = {time for time, frame in frames.items() if frame.flags and time in window}
+    sections = {"seed", "grid", "tiles", "thresholds", "persistence", "flags"}
     decided = {
         "recipe": recipe.model_dump(mode="json", include=sections),
         "window": window.model_dump(mode="json"),
         "inputs": {f"{t:%FT%R}": frame.sha256 for t, frame in frames.items() if t in window},
+        "flagged": [f"{time:%FT%R}" for time in sorted(flagged)],
     }
     path = paths.climate(digest(decided)[:16])
     if not path.exists():
@@ -145,7 +150,7 @@ def fit_climate(
         what = "the climatology of a day could not be counted"
         days = run_tasks(client, climate_day, tasks, progress, what=what)
         merged = reduce(DayClimate.merge, days)
-        write_json(path, {"decided_by": decided, **_fit(recipe, eligible, merged)})
+        write_json(path, {"decided_by": decided, **_fit(recipe, eligible, flagged, merged)})
     content = read_json(path)
     return Climate(
         thresholds=Thresholds.from_dict(content["thresholds"]),
@@ -196,8 +201,10 @@ def climate_day(task: ClimateTask) -> DayClimate:
     )
 
 
-def _fit(recipe: Recipe, eligible: pa.Table, climate: DayClimate) -> dict[str, Any]:
-    max_rate = float(np.max(eligible["max_rate"].to_numpy()))
+def _fit(
+    recipe: Recipe, eligible: pa.Table, flagged: Collection[datetime], climate: DayClimate
+) -> dict[str, Any]:
+    max_rate = _largest_unflagged(eligible, flagged)
     floors = {
         "components": _floor(recipe.persistence.components, climate.components),
         "holes": _floor(recipe.persistence.holes, climate.holes),
@@ -216,6 +223,21 @@ def _fit(recipe: Recipe, eligible: pa.Table, climate: DayClimate) -> dict[str, A
             for name, histogram in histograms.items()
         },
     }
+
+
+def _largest_unflagged(eligible: pa.Table, flagged: Collection[datetime]) -> float:
+    """Return the largest rate of frames without a flag: raw spikes reach 13,000 mm/h."""
+    at = pa.array(sorted(flagged), eligible["time"].type)
+    rates = eligible.filter(pc.invert(pc.is_in(eligible["time"], at)))["max_rate"].to_numpy()
+    if rates.size == 0:
+        raise EmptySplitError(
+            "every training frame with rain carries a flag",
+            where="flags",
+            got=f"{len(flagged)} flagged frames",
+            expected="one without, whose largest rate normalises the input of networks",
+            hint="look at the flags with `minkgen inspect`, or change their rules in the recipe",
+        )
+    return float(np.max(rates))
 
 
 def _thresholds(recipe: Recipe, values: ValueHistogram) -> Thresholds:

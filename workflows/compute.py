@@ -43,7 +43,7 @@ from minkgen.tiles.table import minutes, select_rows
 from minkgen.workflows.climate import Climate, fit_climate
 from minkgen.workflows.cluster import open_client, run_tasks
 from minkgen.workflows.progress import Progress, Silent
-from minkgen.workflows.scan import Frame, ok_frames, scan_tiles, tiles_by_time
+from minkgen.workflows.scan import Frame, choose_frames, ok_frames, scan_tiles, tiles_by_time
 
 __all__ = ["ComputeResult", "compute"]
 
@@ -121,15 +121,16 @@ def compute(
     paths = StorePaths(recipe.store.absolute())
     composites = open_composites(paths)
     _refuse_other_recipe(paths, composites, recipe, new_version)
-    frames = ok_frames(paths, recipe.period)
-    _require_frames(frames, recipe)
+    found = ok_frames(paths, recipe.period, recipe.flags)
+    frames, excluded = choose_frames(found, recipe)
+    _require_frames(frames, found, recipe)
     warm_up()  # once, before several processes would each compile the kernel
     with open_client(recipe.cluster) as client:
         tiles = scan_tiles(client, paths, recipe, frames, progress)
         rows = select_rows(tiles, recipe)
         _require_rows(rows, recipe)
         climate = fit_climate(client, paths, recipe, rows["train"], frames, progress)
-        plan = _plan(composites, recipe, rows, climate, frames)
+        plan = _plan(composites, recipe, rows, climate, frames, excluded)
         target = paths.features / f"{plan.name}.zarr"
         done = 0
         if target.exists():
@@ -165,15 +166,18 @@ def _refuse_other_recipe(
         )
 
 
-def _require_frames(frames: dict[datetime, Frame], recipe: Recipe) -> None:
+def _require_frames(
+    frames: dict[datetime, Frame], found: dict[datetime, Frame], recipe: Recipe
+) -> None:
     for split, window in recipe.splits.trimmed().items():
         if not any(time in window for time in frames):
             raise EmptySplitError(
                 f"the {split} split has no composite",
                 where=recipe.store,
-                got=f"{len(frames)} composites in the whole period",
+                got=f"{len(found)} composites in the whole period, {len(frames)} of them chosen by "
+                "tiles.months, tiles.hours and exclude_flags",
                 expected=f"at least one from {window.start:%FT%R} to {window.end:%FT%R}",
-                hint="run `minkgen ingest` for these times, or move the split",
+                hint="run `minkgen ingest` for these times, move the split, or choose more frames",
             )
 
 
@@ -196,6 +200,7 @@ def _plan(
     rows: dict[str, pa.Table],
     climate: Climate,
     frames: dict[datetime, Frame],
+    excluded: dict[datetime, tuple[str, ...]],
 ) -> SnapshotPlan:
     """Fix everything that decides the snapshot's numbers, and name it by their hash."""
     windows = recipe.splits.trimmed().values()
@@ -204,13 +209,21 @@ def _plan(
         for time, frame in frames.items()
         if any(time in window for window in windows)
     }
-    decided = {
+    left_out = [flags for t, flags in excluded.items() if any(t in window for window in windows)]
+    decided: dict[str, Any] = {
         "recipe": recipe.numeric(),
         "thresholds": climate.thresholds.as_dict(),
         "floors": climate.floors_as_dict(),
         "normalisation": climate.normalisation,
         "rows": {split: _rows_digest(table) for split, table in rows.items()},
-        "inputs": {"composites": len(used), "digest": digest(used)},
+        "inputs": {
+            "composites": len(used),
+            "digest": digest(used),
+            "excluded": {
+                "composites": len(left_out),
+                **{flag: sum(flag in flags for flags in left_out) for flag in recipe.exclude_flags},
+            },
+        },
     }
     full_hash = digest(decided)
     metadata: dict[str, Any] = {

@@ -45,13 +45,14 @@ class RainTask:
         return f"{self.start:%FT%R} to {self.end:%FT%R}"
 
 
-def run_demo(recipe: Recipe, progress: Progress) -> DemoResult:
+def run_demo(recipe: Recipe, archive: Path, progress: Progress) -> DemoResult:
     """Make rain up for a recipe's period and take it the whole way.
 
     Parameters
     ----------
     recipe : Recipe
-        Its source folder receives the synthetic archive.
+    archive : Path
+        The recipe's source folder, which receives the synthetic archive.
     progress : Progress
 
     Returns
@@ -63,7 +64,7 @@ def run_demo(recipe: Recipe, progress: Progress) -> DemoResult:
     count = -(-(period.end - period.start) // step)
     tasks = [
         RainTask(
-            recipe.source.path,
+            archive,
             period.start + index * step,
             min(period.start + (index + 1) * step, period.end),
             GRIDS[recipe.grid],

@@ -1,4 +1,4 @@
-"""Scan: which composites a store has, and what every covered tile in them is like."""
+"""Scan: which composites tiles are cut from, and what every covered tile in them is like."""
 
 from __future__ import annotations
 
@@ -12,54 +12,96 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from distributed import Client
 
-from minkgen.recipe import Recipe, Tiles, Window, digest
+from minkgen.grid import GRIDS
+from minkgen.recipe import FlagRules, Recipe, Tiles, Window, digest
 from minkgen.store.composites import open_composites
 from minkgen.store.files import write_table
+from minkgen.store.flags import flags_of
 from minkgen.store.frames import read_frames
 from minkgen.store.layout import StorePaths
 from minkgen.store.ledger import read_ledger
 from minkgen.tiles.eligibility import scan_frame
+from minkgen.tiles.regions import corners_in_region
 from minkgen.tiles.table import TILE_SCHEMA, frame_rows, merge_rows, minutes
 from minkgen.workflows.cluster import run_tasks
 from minkgen.workflows.progress import Progress
 
-__all__ = ["Frame", "days_of", "ok_frames", "scan_tiles", "tiles_by_time"]
+__all__ = ["Frame", "choose_frames", "days_of", "ok_frames", "scan_tiles", "tiles_by_time"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """An ok composite of the store: the digest of its source file, its product, who made it."""
+    """An ok composite of the store: its source file's digest, its product, who made it, flags."""
 
     sha256: str
     product: str
     source: str
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ScanTask:
-    """The composites of one day."""
+    """The composites of one day, and the corners of the tiles that are looked at."""
 
     store: Path
     day: date
     products: Mapping[datetime, str]
     tiles: Tiles
+    corners: tuple[tuple[int, int], ...]
 
     def __str__(self) -> str:
         return f"{self.day} of {self.store}"
 
 
-def ok_frames(paths: StorePaths, period: Window) -> dict[datetime, Frame]:
-    """Return the ok composites of a period in the order of their times."""
+def ok_frames(paths: StorePaths, period: Window, rules: FlagRules) -> dict[datetime, Frame]:
+    """Return the ok composites of a period in the order of their times.
+
+    Their flags are judged among the ok composites of the period alone, day by day: what else the
+    store holds changes none.
+    """
     frames = {}
     for day in period.days():
         ledger, table = read_ledger(paths, day), read_frames(paths, day)
-        for time in sorted(ledger.slots):
-            if ledger.ok(time) and time in period:
-                row = table[time]
-                frames[time] = Frame(row["sha256"], f"{row['era']}_{row['product']}", row["source"])
+        times = [time for time in sorted(ledger.slots) if ledger.ok(time) and time in period]
+        flags = flags_of([table[time] for time in times], rules)
+        for time in times:
+            row = table[time]
+            product = f"{row['era']}_{row['product']}"
+            frames[time] = Frame(row["sha256"], product, row["source"], flags[time])
     return frames
+
+
+def choose_frames(
+    frames: Mapping[datetime, Frame], recipe: Recipe
+) -> tuple[dict[datetime, Frame], dict[datetime, tuple[str, ...]]]:
+    """Return the composites that a recipe cuts tiles from, and those that flags keep out.
+
+    Parameters
+    ----------
+    frames : mapping of datetime to Frame
+        The ok composites, flagged by the rules of the recipe.
+    recipe : Recipe
+        Its `tiles.months`, `tiles.hours` and `exclude_flags`.
+
+    Returns
+    -------
+    chosen : dict of datetime to Frame
+    excluded : dict of datetime to tuple of str
+        The excluding flags of each composite of the chosen months and hours that is left out.
+    """
+    chosen: dict[datetime, Frame] = {}
+    excluded: dict[datetime, tuple[str, ...]] = {}
+    for time, frame in frames.items():
+        if time.month not in recipe.tiles.months or time.hour not in recipe.tiles.hours:
+            continue
+        reasons = tuple(flag for flag in frame.flags if flag in recipe.exclude_flags)
+        if reasons:
+            excluded[time] = reasons
+        else:
+            chosen[time] = frame
+    return chosen, excluded
 
 
 def days_of(frames: Mapping[datetime, Frame]) -> list[date]:
@@ -98,14 +140,20 @@ def scan_tiles(
     paths : StorePaths
     recipe : Recipe
     frames : mapping of datetime to Frame
-        The ok composites.
+        The composites to cut, as `choose_frames` gives them.
     progress : Progress
 
     Returns
     -------
     pyarrow.Table
-        One row per covered tile, wet or dry, sorted by time, row and column.
+        One row per covered tile of the region, wet or dry, sorted by time, row and column.
+
+    Raises
+    ------
+    EmptySplitError
+        If the region holds no tile of the grid.
     """
+    corners = corners_in_region(GRIDS[recipe.grid], recipe.tiles)
     decided = {
         "tiles": recipe.tiles.model_dump(mode="json", exclude={"dry_fraction"}),
         "grid": recipe.grid,
@@ -120,6 +168,7 @@ def scan_tiles(
             day,
             {time: frame.product for time, frame in frames.items() if time.date() == day},
             recipe.tiles,
+            corners,
         )
         for day in days_of(frames)
     ]
@@ -133,9 +182,8 @@ def scan_tiles(
 def scan_day(task: ScanTask) -> pa.Table:
     """Return the rows of one day."""
     composites = open_composites(StorePaths(task.store))
-    return merge_rows(
-        [
-            frame_rows(time, product, scan_frame(composites.read("rain_rate", time)[0], task.tiles))
-            for time, product in task.products.items()
-        ]
-    )
+    tables = []
+    for time, product in task.products.items():
+        rain_rate = composites.read("rain_rate", time)[0]
+        tables.append(frame_rows(time, product, scan_frame(rain_rate, task.tiles, task.corners)))
+    return merge_rows(tables)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from minkgen.errors import SourceError
-from minkgen.opera.keys import PRODUCT_NAMES, ArchiveKey, day_prefix, parse_key
+from minkgen.errors import SourceError, TransferError
+from minkgen.opera.keys import ArchiveKey, day_prefix, parse_key
+from minkgen.opera.sources import Fetched, Listed, choose_by_time
 
 __all__ = ["FolderSource"]
 
@@ -34,11 +38,11 @@ class FolderSource:
                 hint="mend source.path in the recipe, or give --source",
             )
 
-    def list_day(self, day: date, quantity: str = "RATE") -> dict[datetime, ArchiveKey]:
-        """Return the keys of a day by nominal time.
+    def list_day(self, day: date, quantity: str = "RATE") -> dict[datetime, Listed]:
+        """Return the files of a day by nominal time.
 
-        Where a time has a file under both names of a product (the hours of an era switch), the
-        younger name is taken. Names outside the archive's grammar are not looked at.
+        Of two names of a product the younger is taken (`choose_by_time`). Names outside the
+        archive's grammar are not looked at. A day without a folder is an empty day.
 
         Parameters
         ----------
@@ -49,29 +53,68 @@ class FolderSource:
 
         Returns
         -------
-        dict of datetime to ArchiveKey
+        dict of datetime to Listed
 
         Raises
         ------
         SourceError
             If the source folder itself is not there.
+        TransferError
+            If the day's folder cannot be read.
         """
         self.check()
-        folder = self.root / day_prefix(day)
-        names = PRODUCT_NAMES[quantity]
-        found: dict[datetime, ArchiveKey] = {}
-        for path in sorted(folder.glob("OPERA@*.h5")):
-            try:
-                key = parse_key(path.name)
-            except SourceError:
-                continue
-            if key.product_name not in names or key.time.date() != day:
-                continue
-            known = found.get(key.time)
-            if known is None or names.index(known.product_name) < names.index(key.product_name):
-                found[key.time] = key
-        return found
+        return choose_by_time(self._files(day), day, quantity)
+
+    def can_tell_absence(self, time: datetime) -> bool:
+        """Return True: what is not in the folder is absent."""
+        return True
+
+    def fetch(self, listed: Listed, folder: Path) -> Fetched:
+        """Return the file itself, where it lies; nothing is copied.
+
+        Parameters
+        ----------
+        listed : Listed
+        folder : Path
+            Not used.
+
+        Returns
+        -------
+        Fetched
+
+        Raises
+        ------
+        TransferError
+            If the file cannot be read.
+        """
+        path = self.path(listed.key)
+        try:
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                size = os.fstat(stream.fileno()).st_size
+        except OSError as error:
+            raise TransferError(
+                "the file cannot be read", where=path, got=error.strerror
+            ) from error
+        return Fetched(path, size, digest, etag=None, temporary=False)
 
     def path(self, key: ArchiveKey) -> Path:
         """Return where a key lies."""
         return self.root / key.path
+
+    def _files(self, day: date) -> Iterator[Listed]:
+        folder = self.root / day_prefix(day)
+        try:
+            names = sorted(os.listdir(folder))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise TransferError(
+                "the folder of a day cannot be read", where=folder, got=error.strerror
+            ) from error
+        for name in names:
+            try:
+                key = parse_key(name)
+            except SourceError:
+                continue
+            yield Listed(key, (folder / name).absolute().as_uri())

@@ -18,7 +18,8 @@ PRODUCT_NAMES: dict[str, tuple[str, str]] = {
     "DBZH": ("DBZH_QIND", "DBZH"),
 }
 _QUANTITY = {name: quantity for quantity, names in PRODUCT_NAMES.items() for name in names}
-_NAME = re.compile(r"OPERA@(\d{8}T\d{4})@0@([A-Z_]+)\.h5")
+# ASCII: other digits would give a key another spelling than its file's.
+_NAME = re.compile(r"OPERA@(\d{8}T\d{4})@0@([A-Z_]+)\.h5", re.ASCII)
 
 
 @dataclass(frozen=True, order=True)

@@ -2,41 +2,54 @@
 
 ODIM knows three states of a pixel and they stay three: `nodata` (no coverage) becomes NaN,
 `undetect` (measured, no echo) becomes 0.0 for rates and accumulations and -inf dBZ for
-reflectivity, everything else is `raw * gain + offset`. Infinite or NaN raw values count as missing
-and are counted. Source: EUMETNET OPERA data information model, versions 2.0 to 2.4.
+reflectivity, everything else is `raw * gain + offset`. Values that are infinite or NaN count as
+missing and are counted. A file that is not just what the products are known to be is refused.
+Source: EUMETNET OPERA data information model, versions 2.0 to 2.4.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 from minkgen.errors import SourceError
 from minkgen.grid import Grid, match_grid, opera_crs
+from minkgen.opera.decoding import PRODUCT_SCALING, Scaling, decode_array
 from minkgen.opera.keys import ArchiveKey
+from minkgen.opera.odim_file import OdimFile, open_odim_file
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = [
+    "PRODUCT_SCALING",
     "QUANTITIES",
     "SYNTHETIC_MARK",
     "Composite",
     "Quantity",
+    "Scaling",
     "open_composite",
     "read_composite",
 ]
 
 # Stands in `what/source` of made-up files, so that nobody takes them for measurements.
 SYNTHETIC_MARK = "CMT:synthetic"
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_DATA = "dataset1/data1"
+_QUALITY_BESIDE_DATA, _QUALITY_BELOW_DATA = "dataset2/data1", f"{_DATA}/quality1"
+_STATES = ("nodata", "undetect")
+_ODIM_VERSIONS = ("2.0", "2.1", "2.2", "2.3", "2.4")
+_ODYSSEY_VERSIONS = ("2.0", "2.1", "2.2")
+# Real windows begin at most an hour before the nominal time and end five minutes after it.
+_FARTHEST_WINDOW = timedelta(days=1)
+_LONGEST_EXCERPT = 100
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,12 @@ _QUALITY_MEANING = {
     "NIMBUS": "total quality index pl.imgw.quality.qi_total, 0 (worst) to 1; 0 outside coverage",
     "CIRRUS": "total quality index pl.imgw.quality.qi_total, 0 (worst) to 1; NaN outside coverage",
 }
+# What the quality of each era must declare; NIMBUS declares neither and has 0 instead.
+_QUALITY_STATES: dict[str, tuple[str, ...]] = {
+    "ODYSSEY": _STATES,
+    "NIMBUS": (),
+    "CIRRUS": ("nodata",),
+}
 
 
 @dataclass(frozen=True)
@@ -82,13 +101,13 @@ class Composite:
     values : ndarray of float32, shape (H, W)
         Physical values, north first; NaN without coverage.
     quality : ndarray of float32, shape (H, W), or None
-        As in the file; NaN where the product defines none.
+        As in the file; NaN where the product defines none, or where it is not finite.
     source : str
         Who made it, as ODIM's `what/source` says (made-up files hold `SYNTHETIC_MARK`).
     radars : tuple of str
         The radars that contributed.
     not_finite : int
-        Raw values that were infinite or NaN and count as missing.
+        Values that were infinite or NaN, or beyond float32, and count as missing.
     """
 
     quantity: str
@@ -104,108 +123,7 @@ class Composite:
     not_finite: int
 
 
-class _File:
-    """Attribute access with errors that name the file, the place, and what was expected."""
-
-    def __init__(self, path: Path, root: h5py.File) -> None:
-        self.path = path
-        self.root = root
-
-    def find(self, name: str, places: tuple[str, ...]) -> Any:
-        """Return the attribute from the first place that has it."""
-        for place in places:
-            group = self.root.get(place)
-            if group is not None and name in group.attrs:
-                return group.attrs[name]
-        raise SourceError(
-            "an attribute is missing",
-            where=self.path,
-            got=f"no {name!r}",
-            expected=" or ".join(f"/{place}" for place in places),
-        )
-
-    def text(self, name: str, *places: str) -> str:
-        """Return a text attribute."""
-        value = self.find(name, places)
-        if isinstance(value, bytes):
-            value = value.decode("ascii", errors="replace")
-        if not isinstance(value, str):
-            raise self._malformed(name, value, "text")
-        return value
-
-    def number(self, name: str, *places: str) -> float:
-        """Return a finite number."""
-        value = self.find(name, places)
-        array = np.asarray(value)
-        if array.size != 1 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
-            raise self._malformed(name, value, "one finite number")
-        return float(array.reshape(()))
-
-    def integer(self, name: str, *places: str) -> int:
-        """Return a whole number."""
-        value = self.number(name, *places)
-        if not value.is_integer():
-            raise self._malformed(name, value, "a whole number")
-        return int(value)
-
-    def time(self, date_name: str, time_name: str, *places: str) -> datetime:
-        """Return a point in time from two attributes."""
-        text = f"{self.text(date_name, *places)} {self.text(time_name, *places)}"
-        try:
-            return datetime.strptime(text, "%Y%m%d %H%M%S").replace(tzinfo=UTC)
-        except ValueError as error:
-            raise self._malformed(
-                f"{date_name} {time_name}", text, "YYYYMMDD and HHMMSS"
-            ) from error
-
-    def dataset(self, place: str, grid: Grid) -> npt.NDArray[Any]:
-        """Read a two-dimensional array whose declared shape was checked first."""
-        dataset = self.root.get(place)
-        if not isinstance(dataset, h5py.Dataset):
-            raise SourceError("an array is missing", where=self.path, expected=f"/{place}")
-        if dataset.dtype.kind not in "iuf" or dataset.shape != grid.shape:
-            raise SourceError(
-                "an array is not what the file says it is",
-                where=f"{self.path}:/{place}",
-                got=f"{dataset.dtype} of shape {dataset.shape}",
-                expected=f"numbers of shape {grid.shape}",
-            )
-        return dataset[...]  # type: ignore[no-any-return]
-
-    def _malformed(self, name: str, value: object, expected: str) -> SourceError:
-        return SourceError(
-            f"the attribute {name!r} is malformed",
-            where=self.path,
-            got=repr(value),
-            expected=expected,
-        )
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[_File]:
-    """Open an HDF5 file; whatever the library finds wrong with it becomes a SourceError."""
-    try:
-        with path.open("rb") as stream:
-            signature = stream.read(len(_SIGNATURE))
-    except OSError as error:
-        raise SourceError("the file cannot be read", where=path, got=error) from error
-    if signature != _SIGNATURE:
-        raise SourceError(
-            "the file is not HDF5", where=path, got=f"it begins with {signature!r}", expected="HDF5"
-        )
-    try:
-        with h5py.File(path, "r") as root:
-            yield _File(path, root)
-    except (OSError, RuntimeError, KeyError) as error:
-        raise SourceError(
-            "the HDF5 file is damaged",
-            where=path,
-            got=str(error),
-            hint="fetch it again; if it stays so, the upstream copy is damaged",
-        ) from error
-
-
-def _grid(file: _File) -> Grid:
+def _grid(file: OdimFile) -> Grid:
     shape = file.integer("ysize", "where"), file.integer("xsize", "where")
     pixel_m = file.number("xscale", "where"), file.number("yscale", "where")
     corners = {
@@ -216,21 +134,22 @@ def _grid(file: _File) -> Grid:
     return match_grid(projdef, shape, pixel_m, corners, where=file.path)
 
 
-def _odim_version(file: _File) -> str:
+def _odim_version(file: OdimFile) -> str:
     conventions = file.text("Conventions", "/")
-    match = re.fullmatch(r"ODIM_H5/V(\d+)_(\d+)", conventions)
-    if match is None:
+    match = re.fullmatch(r"ODIM_H5/V(\d)_(\d)", conventions)
+    version = f"{match[1]}.{match[2]}" if match else None
+    if version not in _ODIM_VERSIONS:
         raise SourceError(
             "the file follows unknown conventions",
             where=file.path,
-            got=conventions,
+            got=conventions[:_LONGEST_EXCERPT],
             expected="ODIM_H5/V2_0 to V2_4",
         )
-    return f"{match[1]}.{match[2]}"
+    return version
 
 
 def _era(odim_version: str, grid: Grid) -> str:
-    if odim_version in ("2.0", "2.1", "2.2"):
+    if odim_version in _ODYSSEY_VERSIONS:
         return "ODYSSEY"
     return "CIRRUS" if grid.pixel_km == 1.0 else "NIMBUS"
 
@@ -240,44 +159,70 @@ def _data_places(group: str) -> tuple[str, str]:
     return f"{group}/what", f"{group.rsplit('/', 1)[0]}/what"
 
 
-def _decode(
-    file: _File, group: str, grid: Grid, undetect_value: float
-) -> tuple[npt.NDArray[np.float32], int]:
-    places = _data_places(group)
-    gain, offset = file.number("gain", *places), file.number("offset", *places)
-    nodata, undetect = file.number("nodata", *places), file.number("undetect", *places)
-    raw = file.dataset(f"{group}/data", grid)
-    missing = raw == nodata
-    not_finite = ~np.isfinite(raw)
-    with np.errstate(over="ignore"):
-        values = (raw if gain == 1.0 and offset == 0.0 else raw * gain + offset).astype(np.float32)
-    values[raw == undetect] = undetect_value
-    values[missing | not_finite] = np.nan
-    return values, int(np.count_nonzero(not_finite))
+def _quantity(file: OdimFile, key: ArchiveKey | None) -> str:
+    """Return the quantity, if it is known and the one that the key promises."""
+    name = file.text("quantity", *_data_places(_DATA))
+    expected = tuple(QUANTITIES) if key is None else (key.quantity,)
+    if name not in expected:
+        raise SourceError(
+            "the file holds another quantity",
+            where=file.path,
+            got=name[:_LONGEST_EXCERPT],
+            expected=" or ".join(expected),
+        )
+    return name
 
 
-def _decode_quality(file: _File, grid: Grid) -> npt.NDArray[np.float32] | None:
-    """Return the raw quality; NaN where the file says that it defines none."""
-    if "dataset2/what" in file.root and file.text("quantity", "dataset2/what") == "QIND":
-        group = "dataset2/data1"
-    elif "dataset1/data1/quality1" in file.root:
-        group = "dataset1/data1/quality1"
-    else:
-        return None
-    places = (f"{group}/what",) if group.endswith("quality1") else _data_places(group)
-    gain, offset = file.number("gain", *places), file.number("offset", *places)
-    raw = file.dataset(f"{group}/data", grid)
-    quality = (raw * gain + offset).astype(np.float32)
-    for name in ("nodata", "undetect"):
-        if any(place in file.root and name in file.root[place].attrs for place in places):
-            quality[raw == file.number(name, *places)] = np.nan
-    return quality
+def _scaling(
+    file: OdimFile, group: str, required: tuple[str, ...], accepted: tuple[Scaling, ...]
+) -> Scaling:
+    """Return how an array is scaled, if that is the product's way or an accepted one.
+
+    A state that is neither required nor there is NaN, and fits whatever is known.
+    """
+    # Quality below the data has its own description: the data's must not stand in for it.
+    places = (f"{group}/what",) if group == _QUALITY_BELOW_DATA else _data_places(group)
+    states = (
+        file.number(name, *places) if name in required or file.has(name, *places) else math.nan
+        for name in _STATES
+    )
+    found = Scaling(file.number("gain", *places), file.number("offset", *places), *states)
+    for known in (PRODUCT_SCALING, *accepted):
+        if all(math.isnan(a) or a == b for a, b in zip(found, known, strict=True)):
+            return found
+    raise SourceError(
+        "an array is scaled in an unknown way",
+        where=f"{file.path}:/{group}",
+        got=found,
+        expected=" or ".join(map(str, (PRODUCT_SCALING, *accepted))),
+        hint="if the product was changed on purpose, accept its new scaling by name",
+    )
 
 
-def _radars(file: _File) -> tuple[str, ...]:
+def _quality_group(file: OdimFile) -> str | None:
+    """Return where the quality stands, if the file has any."""
+    places = _data_places(_QUALITY_BESIDE_DATA)
+    if file.has("quantity", *places) and file.text("quantity", *places) == "QIND":
+        return _QUALITY_BESIDE_DATA
+    return _QUALITY_BELOW_DATA if file.has_group(_QUALITY_BELOW_DATA) else None
+
+
+def _window(file: OdimFile, time: datetime) -> tuple[datetime, datetime]:
+    start = file.time("startdate", "starttime", "dataset1/what")
+    end = file.time("enddate", "endtime", "dataset1/what")
+    if start > end or max(abs(start - time), abs(end - time)) > _FARTHEST_WINDOW:
+        raise SourceError(
+            "the measuring window does not fit the nominal time",
+            where=file.path,
+            got=f"{start:%FT%TZ} to {end:%FT%TZ}",
+            expected=f"within {_FARTHEST_WINDOW} of {time:%FT%TZ}",
+        )
+    return start, end
+
+
+def _radars(file: OdimFile) -> tuple[str, ...]:
     """Return the roster, whatever its spelling: `NOD:x,NOD:y`, `'x','y'` or `x, y`."""
-    how = file.root.get("how")
-    if how is None or "nodes" not in how.attrs:
+    if not file.has("nodes", "how"):
         return ()
     nodes = (
         node.strip(" '\"").removeprefix("NOD:") for node in file.text("nodes", "how").split(",")
@@ -285,8 +230,18 @@ def _radars(file: _File) -> tuple[str, ...]:
     return tuple(sorted({node for node in nodes if node}))
 
 
-def read_composite(path: Path, key: ArchiveKey | None = None) -> Composite:
-    """Read and decode a composite.
+def _new_array(shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+    return np.empty(shape, np.float32)
+
+
+def read_composite(
+    path: Path,
+    key: ArchiveKey | None = None,
+    *,
+    accepted: tuple[Scaling, ...] = (),
+    allocate: Callable[[tuple[int, int]], npt.NDArray[np.float32]] = _new_array,
+) -> Composite:
+    """Read and decode a composite; the only way by which files become numbers.
 
     Parameters
     ----------
@@ -294,6 +249,10 @@ def read_composite(path: Path, key: ArchiveKey | None = None) -> Composite:
         An ODIM_H5 file.
     key : ArchiveKey, optional
         The archive key it was found under, whose time and product the file must confirm.
+    accepted : tuple of Scaling, optional
+        Ways to scale an array that are fine besides the products' own `PRODUCT_SCALING`.
+    allocate : callable, optional
+        Gives the arrays to fill, values before quality, for their shape.
 
     Returns
     -------
@@ -302,58 +261,68 @@ def read_composite(path: Path, key: ArchiveKey | None = None) -> Composite:
     Raises
     ------
     SourceError
-        If the file is damaged, on an unknown grid, of an unknown or another quantity, or of
-        another time than its key says.
+        If the file is damaged, on an unknown grid, of an unknown or another quantity, scaled in
+        an unknown way, or of another time than its key says.
     """
-    with _open(path) as file:
+    with open_odim_file(path) as file:
         odim_version = _odim_version(file)
         kind = file.text("object", "what")
         if kind != "COMP":
-            raise SourceError("the file is no composite", where=path, got=kind, expected="COMP")
+            raise SourceError(
+                "the file is no composite",
+                where=path,
+                got=kind[:_LONGEST_EXCERPT],
+                expected="COMP",
+            )
         time = file.time("date", "time", "what")
         if key is not None and time != key.time:
             raise SourceError(
                 "the time in the file is not the one in its name",
                 where=path,
-                got=f"{time:%FT%R}",
-                expected=f"{key.time:%FT%R}",
+                got=f"{time:%FT%T}",
+                expected=f"{key.time:%FT%T}",
             )
-        name = file.text("quantity", *_data_places("dataset1/data1"))
-        expected = QUANTITIES if key is None else (key.quantity,)
-        if name not in expected:
-            raise SourceError(
-                "the file holds another quantity",
-                where=path,
-                got=name,
-                expected=" or ".join(expected),
-            )
+        quantity = _quantity(file, key)
         grid = _grid(file)
-        values, not_finite = _decode(file, "dataset1/data1", grid, QUANTITIES[name].undetect)
+        era = _era(odim_version, grid)
+
+        def decode(
+            group: str, required: tuple[str, ...], undetect_value: float
+        ) -> tuple[npt.NDArray[np.float32], int]:
+            scaling = _scaling(file, group, required, accepted)
+            array = allocate(grid.shape)
+            dataset = file.dataset(f"{group}/data")
+            return array, decode_array(dataset, path, scaling, undetect_value, array)
+
+        values, not_finite = decode(_DATA, _STATES, QUANTITIES[quantity].undetect)
+        quality_group = _quality_group(file)
+        quality = None
+        if quality_group is not None:
+            quality, _ = decode(quality_group, _QUALITY_STATES[era], math.nan)
         return Composite(
-            quantity=name,
-            era=_era(odim_version, grid),
+            quantity=quantity,
+            era=era,
             odim_version=odim_version,
             grid=grid,
             time=time,
-            window=(
-                file.time("startdate", "starttime", "dataset1/what"),
-                file.time("enddate", "endtime", "dataset1/what"),
-            ),
+            window=_window(file, time),
             values=values,
-            quality=_decode_quality(file, grid),
+            quality=quality,
             source=file.text("source", "what"),
             radars=_radars(file),
             not_finite=not_finite,
         )
 
 
-def open_composite(path: str | Path) -> xr.Dataset:
+def open_composite(path: str | Path, *, accepted: tuple[Scaling, ...] = ()) -> xr.Dataset:
     """Open an OPERA composite as a dataset in physical units.
 
     Parameters
     ----------
     path : str or Path
         An ODIM_H5 file of the ODYSSEY, NIMBUS or CIRRUS composites.
+    accepted : tuple of Scaling, optional
+        As for `read_composite`.
 
     Returns
     -------
@@ -369,7 +338,10 @@ def open_composite(path: str | Path) -> xr.Dataset:
     SourceError
         If the file is damaged or not understood, naming what was expected and what was found.
     """
-    composite = read_composite(Path(path))
+    # Here, because the processes that only decode are spared a second of loading it.
+    import xarray as xr
+
+    composite = read_composite(Path(path), accepted=accepted)
     quantity = QUANTITIES[composite.quantity]
     common = {"grid_mapping": "spatial_ref"}
     variables: dict[str, Any] = {

@@ -29,6 +29,7 @@ FRAME_SCHEMA = pa.schema(
         ("covered_fraction", pa.float64()),
         ("wet_fraction", pa.float64()),
         ("max_rate", pa.float32()),
+        ("pixels_from_31", pa.int64()),
         ("pixels_above_150", pa.int64()),
         ("pixels_above_500", pa.int64()),
         ("most_repeated_rate", pa.float32()),
@@ -44,14 +45,18 @@ REPEATED_FROM_MM_H = 31.0
 def describe_frame(composite: Composite, sha256: str) -> dict[str, Any]:
     """Return the row of a rain-rate composite in the frame table.
 
-    `wet_fraction` is the share of covered pixels above 0; `most_repeated_rate` is the value of at
-    least 31 mm/h that occurs most often (the lowest of equals), NaN where there is none: ceilings
-    of failing radars repeat one value in many pixels.
+    `wet_fraction` is the share of covered pixels above 0; `pixels_from_31` counts the pixels of at
+    least 31 mm/h, and `most_repeated_rate` is the value among them that occurs most often (the
+    lowest of equals), NaN where there is none: ceilings of failing radars repeat one value in many
+    pixels. `not_finite` counts raw values that were infinite or NaN.
+
+    Flags are no part of the row: `minkgen.store.flags` derives them by the rules of a recipe.
     """
     values = composite.values
     covered = np.isfinite(values)
     rates = values[covered]
-    high, counts = np.unique(rates[rates >= REPEATED_FROM_MM_H], return_counts=True)
+    high = rates[rates >= REPEATED_FROM_MM_H]
+    repeated, counts = np.unique(high, return_counts=True)
     most = int(np.argmax(counts)) if counts.size else None
     return {
         "time": composite.time,
@@ -64,9 +69,10 @@ def describe_frame(composite: Composite, sha256: str) -> dict[str, Any]:
         "covered_fraction": float(covered.mean()),
         "wet_fraction": float((rates > 0).mean()) if rates.size else 0.0,
         "max_rate": float(rates.max()) if rates.size else float("nan"),
+        "pixels_from_31": int(high.size),
         "pixels_above_150": int(np.count_nonzero(rates > 150)),
         "pixels_above_500": int(np.count_nonzero(rates > 500)),
-        "most_repeated_rate": float("nan") if most is None else float(high[most]),
+        "most_repeated_rate": float("nan") if most is None else float(repeated[most]),
         "most_repeated_count": 0 if most is None else int(counts[most]),
         "not_finite": composite.not_finite,
         "radars": list(composite.radars),

@@ -53,6 +53,11 @@ class StorePaths:
         return self.root / "composites.zarr"
 
     @property
+    def static(self) -> Path:
+        """The Zarr hierarchy of what never changes: terrain and sea."""
+        return self.root / "static.zarr"
+
+    @property
     def features(self) -> Path:
         """The folder of snapshots."""
         return self.root / "features"
@@ -66,6 +71,20 @@ class StorePaths:
     def runs(self) -> Path:
         """The folder of training runs."""
         return self.root / "runs"
+
+    @property
+    def raw(self) -> Path:
+        """The folder of fetched files that are kept, under their archive keys."""
+        return self.root / "raw"
+
+    @property
+    def corrupt(self) -> Path:
+        """The folder of fetched files that cannot be used, under their archive keys."""
+        return self.root / "corrupt"
+
+    def incoming(self, day: date) -> Path:
+        """Return the folder of a day's files on their way."""
+        return self.root / "incoming" / f"{day:%Y-%m-%d}"
 
     def ledger(self, day: date) -> Path:
         """Return the path of the states of a day's slots."""

@@ -34,6 +34,10 @@ class Slot:
         When it was last looked for (UTC, ISO 8601); decides no number.
     source : str or None
         The archive key it came from.
+    url : str or None
+        Where the file lay.
+    etag : str or None
+        The entity tag that the server gave it.
     size : int or None
         Bytes of the source file.
     sha256 : str or None
@@ -46,6 +50,8 @@ class Slot:
     attempts: int
     checked: str
     source: str | None = None
+    url: str | None = None
+    etag: str | None = None
     size: int | None = None
     sha256: str | None = None
     reason: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +53,9 @@ def is_wet(rain_rate: Float32, tiles: Tiles) -> npt.NDArray[np.bool_]:
     return wet
 
 
-def scan_frame(rain_rate: Float32, tiles: Tiles) -> FrameTiles:
+def scan_frame(
+    rain_rate: Float32, tiles: Tiles, corners: Iterable[tuple[int, int]] | None = None
+) -> FrameTiles:
     """Describe the tiles of a frame that are covered well enough.
 
     Parameters
@@ -62,6 +64,9 @@ def scan_frame(rain_rate: Float32, tiles: Tiles) -> FrameTiles:
         A composite in mm/h, north first, NaN without coverage.
     tiles : Tiles
         Size, stride, offset, least coverage and drizzle threshold.
+    corners : iterable of tuple of int, optional
+        Row and column of the north-west pixels of the tiles to look at, in reading order; by
+        default all tiles that fit.
 
     Returns
     -------
@@ -72,7 +77,7 @@ def scan_frame(rain_rate: Float32, tiles: Tiles) -> FrameTiles:
     wet = is_wet(rain_rate, tiles)
     area = tiles.size * tiles.size
     found = []
-    for row, column in tile_corners(rain_rate.shape, tiles):
+    for row, column in tile_corners(rain_rate.shape, tiles) if corners is None else corners:
         place = slice(row, row + tiles.size), slice(column, column + tiles.size)
         covered_fraction = np.count_nonzero(covered[place]) / area
         if covered_fraction >= tiles.min_coverage:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from minkgen.grid import TEST_2KM
 from minkgen.opera.synthetic import write_archive
+from minkgen.store.composites import create_composites
+from minkgen.store.layout import StorePaths
+from minkgen.store.ledger import DayLedger, Slot, State, write_ledger
 
 
 def minkgen(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -48,6 +52,8 @@ def test_a_faulty_recipe_exits_2_and_writes_nothing(recipe_file: Path, tmp_path:
         (["digest"], "No such command 'digest'"),
         (["train", "gan", "a.yaml"], "No such command 'gan'"),
         (["compute", "a.yaml", "--workers", "0"], "0 is not in the range"),
+        (["inspect"], "Missing argument 'STORE'"),
+        (["inspect", "store", "--picture", "a.pdf"], "a.pdf does not end in .png"),
     ],
 )
 def test_wrong_usage_exits_2(tmp_path: Path, arguments: list[str], expected: str) -> None:
@@ -89,6 +95,121 @@ def test_ingest_and_compute_with_a_corrupt_file(recipe_file: Path, tmp_path: Pat
     assert refused.returncode == 1
     assert "tiles.dry_fraction: 0.1" in refused.stderr
     assert "--new-version" in refused.stderr
+
+
+def write_store(root: Path, first: datetime, days: int) -> None:
+    """Write a store whose days hold one ok, one absent, one failed and 93 corrupt slots."""
+    paths = StorePaths(root)
+    create_composites(paths, TEST_2KM, (first.year, first.year))
+    states: tuple[State, ...] = ("ok", "absent", "failed", *(("corrupt",) * 93))
+    for midnight in (first + timedelta(days=index) for index in range(days)):
+        slots = {
+            midnight + quarter * timedelta(minutes=15): Slot(
+                state, 1, "2024-07-01T00:00:00Z", reason=None if state == "ok" else "böse\x1b[2J"
+            )
+            for quarter, state in enumerate(states)
+        }
+        write_ledger(paths, DayLedger(midnight.date(), slots))
+
+
+def test_a_short_period_is_shown_by_hours(tmp_path: Path) -> None:
+    first = datetime(2024, 7, 1, tzinfo=UTC)
+    write_store(tmp_path / "store", first, 1)
+    day = DayLedger(date(2024, 7, 3), {datetime(2024, 7, 3, 6, tzinfo=UTC): Slot("ok", 1, "")})
+    write_ledger(StorePaths(tmp_path / "store"), day)
+    done = minkgen("inspect", "store", "--quiet", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    bad = [f"  {first + quarter * timedelta(minutes=15):%FT%R}" for quarter in range(2, 12)]
+    assert done.stdout.splitlines() == [
+        "store: RATE on test_2km, 2024 to 2024",
+        "  asked for: 97 slots from 2024-07-01T00:00 to 2024-07-03T06:00",
+        "  days with a ledger: 2 of 3",
+        "  states: 2 ok, 1 absent, 1 failed, 93 corrupt; 2.0 % are ok",
+        "  ok by era: 2 unknown",
+        "  flagged by the default rules: none",
+        "  Data: EUMETNET OPERA, CC BY 4.0",
+        "",
+        "# all ok, + partly ok, . absent, F any failed, C any corrupt, blank not asked",
+        "            00    06    12    18",
+        "2024-07-01 |FCCCCCCCCCCCCCCCCCCCCCCC| 1 ok, 1 absent, 1 failed, 93 corrupt",
+        "2024-07-02 |                        | nobody asked",
+        "2024-07-03 |      +                 | 1 ok",
+        "",
+        "failed or corrupt slots: 94",
+        f"{bad[0]} failed: b\\xf6se\\x1b[2J",
+        *(f"{slot} corrupt: b\\xf6se\\x1b[2J" for slot in bad[1:]),
+        "  and 84 more; see --json",
+        "",
+        "no snapshot: run `minkgen compute`",
+    ]
+
+
+def test_a_long_period_is_shown_by_days(tmp_path: Path) -> None:
+    write_store(tmp_path / "store", datetime(2024, 1, 31, tzinfo=UTC), 41)
+    lines = minkgen("inspect", "store", "--quiet", cwd=tmp_path).stdout.splitlines()
+    counts = "{0} ok, {0} absent, {0} failed, {1} corrupt"
+    assert lines[lines.index("         1         11        21        31") + 1 :][:3] == [
+        f"2024-01 |{'':30}F| {counts.format(1, 93)}",
+        f"2024-02 |{'F' * 29}|   {counts.format(29, 29 * 93)}",
+        f"2024-03 |{'F' * 11}{'':20}| {counts.format(11, 11 * 93)}",
+    ]
+
+
+def test_a_hundred_percent_are_all(tmp_path: Path) -> None:
+    write_store(tmp_path / "store", datetime(2024, 7, 1, tzinfo=UTC), 1)
+    quarters = [datetime(2024, 7, 1, tzinfo=UTC) + n * timedelta(minutes=15) for n in range(3000)]
+    for day in sorted({time.date() for time in quarters}):
+        slots = {time: Slot("ok", 1, "") for time in quarters if time.date() == day}
+        write_ledger(StorePaths(tmp_path / "store"), DayLedger(day, slots))
+    done = minkgen("inspect", "store", cwd=tmp_path)
+    assert "3000 ok, 0 absent, 0 failed, 0 corrupt; 100.0 % are ok" in done.stdout
+    assert "failed or corrupt" not in done.stdout
+    assert f"2024-07-05 |{'#' * 24}| 96 ok" in done.stdout
+    slots = {time: Slot("ok", 1, "") for time in quarters[:96]}
+    slots[quarters[0]] = Slot("absent", 1, "")
+    write_ledger(StorePaths(tmp_path / "store"), DayLedger(date(2024, 7, 1), slots))
+    done = minkgen("inspect", "store", cwd=tmp_path)
+    assert "2999 ok, 1 absent, 0 failed, 0 corrupt; 99.9 % are ok" in done.stdout
+    assert f"2024-07-01 |+{'#' * 23}| 95 ok, 1 absent" in done.stdout
+
+
+def test_inspect_for_programs_and_as_a_picture(tmp_path: Path) -> None:
+    write_store(tmp_path / "store", datetime(2024, 7, 1, tzinfo=UTC), 2)
+    done = minkgen("inspect", "store", "--json", "--picture", "calendar.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "read ledgers: 2/2" in done.stderr
+    assert "picture: calendar.png" in done.stderr
+    assert (tmp_path / "calendar.png").read_bytes().startswith(b"\x89PNG")
+    result = json.loads(done.stdout)
+    days, counts = result.pop("days"), {"ok": 1, "absent": 1, "failed": 1, "corrupt": 93}
+    assert result == {
+        "store": "store",
+        "grid": "test_2km",
+        "product": "RATE",
+        "years": [2024, 2024],
+        "first": "2024-07-01T00:00",
+        "last": "2024-07-02T23:45",
+        "states": {state: 2 * count for state, count in counts.items()},
+        "eras": {"unknown": 2},
+        "flags": {"ceiling": 0, "spike": 0, "coverage_drop": 0, "repeated_value": 0},
+        "missing_days": [],
+        "snapshots": [],
+        "builds": [],
+        "attribution": "Data: EUMETNET OPERA, CC BY 4.0",
+    }
+    assert [day["day"] for day in days] == ["2024-07-01", "2024-07-02"]
+    assert (days[0]["states"], days[0]["eras"], days[0]["flagged"]) == (counts, {"unknown": 1}, [])
+    assert len(days[0]["not_ok"]) == 95
+    absent = {"time": "2024-07-01T00:15", "state": "absent", "attempts": 1}
+    assert days[0]["not_ok"][0] == {**absent, "reason": "böse\x1b[2J"}
+
+
+def test_where_there_is_no_store_inspect_exits_1(tmp_path: Path) -> None:
+    done = minkgen("inspect", "none", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no store here" in done.stderr
+    assert "minkgen ingest" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:

@@ -28,9 +28,9 @@ def commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[st
 PATHS = list(commands(cli, ("minkgen",)))
 
 
-def test_the_four_verbs_the_demo_and_the_benchmark_are_there() -> None:
+def test_all_verbs_are_there() -> None:
     verbs = {path[1] for path in PATHS if len(path) == 2}
-    assert verbs == {"ingest", "compute", "train", "evaluate", "demo", "bench"}
+    assert verbs == {"ingest", "compute", "inspect", "train", "evaluate", "demo", "bench"}
 
 
 @pytest.mark.parametrize("path", PATHS, ids=" ".join)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
-from minkgen.errors import SourceError
+from minkgen.errors import SourceError, TransferError
 from minkgen.opera.folder import FolderSource
 from minkgen.opera.keys import PRODUCT_NAMES, ArchiveKey, parse_key
+from minkgen.opera.sources import Fetched, Listed, choose_by_time
 
 TIME = datetime(2024, 7, 5, 6, 30, tzinfo=UTC)
 
@@ -29,6 +31,7 @@ def test_keys_are_read_as_they_are_written(name: str) -> None:
         "opera@20240705T0630@0@RATE.h5",
         "OPERA@20240705T0630@0@RATE.h5.partial",
         "../OPERA@20240705T0630@0@RATE.hdf",
+        "OPERA@２０２４0705T0630@0@RATE.h5",
     ],
 )
 def test_other_names_are_refused(name: str) -> None:
@@ -50,17 +53,49 @@ def test_a_day_lists_its_rates_and_nothing_else(tmp_path: Path) -> None:
     put(tmp_path, rate, "OPERA@20240705T9999@0@RATE.h5")
     put(tmp_path, rate, "OPERA@20240706T0630@0@RATE.h5")
     source = FolderSource(tmp_path)
-    assert source.list_day(TIME.date()) == {TIME: rate}
+    assert source.list_day(TIME.date()) == {TIME: Listed(rate, (tmp_path / rate.path).as_uri())}
     assert source.path(rate).exists()
     assert source.list_day(date(2024, 7, 6)) == {}
+    assert source.can_tell_absence(TIME)
 
 
 def test_the_younger_name_wins_in_the_hours_of_an_era_switch(tmp_path: Path) -> None:
     for name in ("RATE", "QIND_RATE"):
         put(tmp_path, ArchiveKey(TIME, name))
-    assert FolderSource(tmp_path).list_day(TIME.date())[TIME].product_name == "RATE"
+    assert FolderSource(tmp_path).list_day(TIME.date())[TIME].key.product_name == "RATE"
 
 
 def test_a_missing_folder_is_no_empty_archive(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="source folder is not there"):
         FolderSource(tmp_path / "none").list_day(TIME.date())
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_day(tmp_path: Path) -> None:
+    path = tmp_path / ArchiveKey(TIME, "RATE").path
+    path.parent.parent.mkdir(parents=True)
+    path.parent.touch()
+    with pytest.raises(TransferError, match="cannot be read"):
+        FolderSource(tmp_path).list_day(TIME.date())
+
+
+def test_a_local_file_is_taken_where_it_lies(tmp_path: Path) -> None:
+    source, key = FolderSource(tmp_path), ArchiveKey(TIME, "RATE")
+    put(tmp_path, key)
+    source.path(key).write_bytes(b"rain")
+    listed = source.list_day(TIME.date())[TIME]
+    digest = hashlib.sha256(b"rain").hexdigest()
+    assert source.fetch(listed, tmp_path / "unused") == Fetched(
+        tmp_path / key.path, 4, digest, None, temporary=False
+    )
+    source.path(key).unlink()
+    with pytest.raises(TransferError, match="No such file"):
+        source.fetch(listed, tmp_path)
+
+
+def test_of_two_names_the_younger_is_chosen_and_of_one_name_the_first() -> None:
+    old, young = ArchiveKey(TIME, "QIND_RATE"), ArchiveKey(TIME, "RATE")
+    first, second = Listed(young, "first"), Listed(young, "second")
+    for files in ([Listed(old, "old"), first, second], [first, Listed(old, "old"), second]):
+        assert choose_by_time(files, TIME.date(), "RATE") == {TIME: first}
+    assert choose_by_time([first], date(2024, 7, 6), "RATE") == {}
+    assert choose_by_time([first], TIME.date(), "ACRR") == {}

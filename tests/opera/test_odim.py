@@ -9,13 +9,14 @@ from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import minkgen
 from minkgen.errors import SourceError
 from minkgen.grid import OPERA_1KM, OPERA_2KM, TEST_2KM
 from minkgen.opera.keys import ArchiveKey, parse_key
-from minkgen.opera.odim import open_composite, read_composite
+from minkgen.opera.odim import PRODUCT_SCALING, Scaling, open_composite, read_composite
 from minkgen.opera.synthetic import write_composite
 
 NODATA, UNDETECT = -9999000.0, -8888000.0
@@ -82,15 +83,76 @@ def test_infinite_values_count_as_missing_and_are_counted(composite_file: Path) 
     assert dataset.attrs["not_finite"] == 3
 
 
-def test_gain_and_offset_apply_to_values_only(composite_file: Path) -> None:
+def test_values_beyond_float32_count_as_missing(composite_file: Path) -> None:
+    """-1e300 would become -inf, which says `undetect` in reflectivities."""
+
+    def edit(file: h5py.File) -> None:
+        data = file["dataset1/data1/data"]
+        data[5, 300], data[5, 301], data[5, 302] = 1e300, -1e300, 3e38
+        description(file)["quantity"] = "DBZH"
+
+    change(composite_file, edit)
+    composite = read_composite(composite_file)
+    assert np.isnan(composite.values[5, 300:302]).all()
+    assert composite.values[5, 302] == np.float32(3e38)
+    assert composite.values[5, 303] == -np.inf
+    assert composite.not_finite == 2
+
+
+def test_another_scaling_is_read_only_if_it_is_accepted(composite_file: Path) -> None:
     def edit(file: h5py.File) -> None:
         description(file)["gain"], description(file)["offset"] = 2.0, 1.0
 
     change(composite_file, edit)
-    rain_rate = open_composite(composite_file)["rain_rate"].values
+    doubled = PRODUCT_SCALING._replace(gain=2.0, offset=1.0)
+    for accepted in ((), (doubled._replace(gain=3.0),)):
+        with pytest.raises(SourceError, match=r"gain 2.0, offset 1.0, nodata -9999000.0"):
+            open_composite(composite_file, accepted=accepted)
+    rain_rate = open_composite(composite_file, accepted=(doubled,))["rain_rate"].values
     assert rain_rate[100, 200] == np.float32(12.34 * 2 + 1)
     assert np.isnan(rain_rate[0, 0])
     assert rain_rate[0, 150] == 0.0
+
+
+def test_states_may_be_numbers_beyond_float32(composite_file: Path) -> None:
+    def edit(file: h5py.File) -> None:
+        data = file["dataset1/data1/data"][...]
+        data[data == NODATA], data[data == UNDETECT] = 1e300, -1e300
+        file["dataset1/data1/data"][...] = data
+        description(file)["nodata"], description(file)["undetect"] = 1e300, -1e300
+
+    before = read_composite(composite_file)
+    change(composite_file, edit)
+    after = read_composite(composite_file, accepted=(Scaling(1.0, 0.0, 1e300, -1e300),))
+    assert np.array_equal(after.values, before.values, equal_nan=True)
+    assert after.not_finite == 0
+
+
+def test_quality_may_do_without_states_only_where_its_product_does(composite_file: Path) -> None:
+    def edit(file: h5py.File) -> None:
+        del file["dataset2/what"].attrs["nodata"]
+
+    if "QIND" in composite_file.name:
+        change(composite_file, edit)
+        with pytest.raises(SourceError, match="'nodata'"):
+            read_composite(composite_file)
+    else:
+        quality = read_composite(composite_file).quality
+        assert quality is not None
+        assert (quality == 0.5).all()
+
+
+def test_arrays_can_be_placed_by_the_caller(composite_file: Path) -> None:
+    given = []
+
+    def allocate(shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+        given.append(np.full(shape, 7, np.float32))
+        return given[-1]
+
+    composite = read_composite(composite_file, allocate=allocate)
+    assert composite.values is given[0]
+    assert composite.quality is given[1]
+    assert np.array_equal(composite.values, read_composite(composite_file).values, equal_nan=True)
 
 
 def _truncate(path: Path) -> None:
@@ -142,6 +204,17 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         _edit(lambda f: f["where"].attrs.modify("xsize", 1_000_000)),
         "unknown grid",
     ),
+    "infinite nodata": (_edit(lambda f: description(f).__setitem__("nodata", -np.inf)), "'nodata'"),
+    "another nodata": (
+        _edit(lambda f: description(f).__setitem__("nodata", -1.0)),
+        "scaled in an unknown way",
+    ),
+    "the year 9999": (_edit(lambda f: f["what"].attrs.modify("date", b"99991231")), "1999 to 2199"),
+    "another window": (
+        _edit(lambda f: f["dataset1/what"].attrs.modify("startdate", b"20240702")),
+        "measuring window",
+    ),
+    "a link": (_edit(_replace_data(h5py.ExternalLink("b.h5", "/data"))), "leads elsewhere"),
     "another shape": (_edit(_replace_data(np.zeros((3, 4)))), r"shape \(3, 4\)"),
     "text as data": (_edit(_replace_data(b"rain")), "numbers of shape"),
     "another projection": (

@@ -15,6 +15,7 @@ import xarray as xr
 
 from minkgen.errors import SourceError, StoreError, TaskError
 from minkgen.grid import OPERA_2KM, TEST_2KM
+from minkgen.opera.folder import FolderSource
 from minkgen.opera.keys import ArchiveKey
 from minkgen.opera.odim import open_composite
 from minkgen.recipe import Recipe
@@ -23,8 +24,9 @@ from minkgen.store.files import sha256_of
 from minkgen.store.frames import read_frames
 from minkgen.store.layout import StorePaths
 from minkgen.store.ledger import read_ledger
-from minkgen.workflows import ingest as ingest_module
-from minkgen.workflows.ingest import DayTask, ingest, ingest_day
+from minkgen.workflows import ingest_day as ingest_day_module
+from minkgen.workflows.ingest import ingest
+from minkgen.workflows.ingest_day import DayTask, ingest_day
 
 START = datetime(2024, 7, 1, tzinfo=UTC)
 DAY = START.date()
@@ -48,7 +50,7 @@ def tree(root: Path) -> dict[str, bytes]:
             if path.parent.name == "ledger":
                 slots = json.loads(data)["slots"]
                 kept = {
-                    time: {k: v for k, v in slot.items() if k not in ("attempts", "checked")}
+                    time: {k: v for k, v in slot.items() if k not in ("attempts", "checked", "url")}
                     for time, slot in slots.items()
                 }
                 data = json.dumps(kept).encode()
@@ -165,9 +167,10 @@ def test_a_day_killed_before_its_ledger_is_done_again(
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    task = DayTask(recipe.store, ingest_module.FolderSource(archive), DAY, recipe.period)
+    times = tuple(START + timedelta(minutes=15 * quarter) for quarter in range(24))
+    task = DayTask(recipe.store, FolderSource(archive), DAY, times)
     with monkeypatch.context() as context:
-        context.setattr(ingest_module, "write_ledger", killed)
+        context.setattr(ingest_day_module, "write_ledger", killed)
         with pytest.raises(KeyboardInterrupt):
             ingest_day(task)
     assert read_ledger(StorePaths(recipe.store), DAY).count("ok") == 4
@@ -224,11 +227,22 @@ def test_composites_on_another_grid_than_the_stores_are_corrupt(
 
 
 def test_a_failing_task_says_which_and_why(make_recipe: Make, archive: Path) -> None:
+    file_of(archive, at(5)).unlink()
+    recipe = make_recipe()
+    ingest(recipe)
+    StorePaths(recipe.store).frames(DAY).write_bytes(b"no parquet")
+    with pytest.raises(TaskError, match=r"2024-07-01(.|\n)*[Pp]arquet"):
+        ingest(recipe)
+
+
+def test_a_damaged_ledger_is_refused_before_anything_begins(
+    make_recipe: Make, archive: Path
+) -> None:
     recipe = make_recipe()
     ingest(recipe)
     assert archive.exists()
     StorePaths(recipe.store).ledger(DAY).write_text("{")
-    with pytest.raises(TaskError, match=r"2024-07-01(.|\n)*the ledger is damaged|JSON"):
+    with pytest.raises(StoreError, match="JSON"):
         ingest(recipe)
 
 

@@ -153,7 +153,7 @@ def _best_covered_window(rain_rate: Float32) -> tuple[int, Float32]:
 
 def _composites(folder: Path) -> Iterator[_Frame]:
     source = FolderSource(folder)
-    keys = [key for day in _days(folder) for key in source.list_day(day).values()]
+    keys = [listed.key for day in _days(folder) for listed in source.list_day(day).values()]
     drawn = np.random.default_rng(SEED).permutation(len(keys))[:_COMPOSITES]
     for place in sorted(drawn.tolist()):
         composite = read_composite(source.path(keys[place]), keys[place])

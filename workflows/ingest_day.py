@@ -1,0 +1,291 @@
+"""One day's ingest: the only writer of the day's shards, frame table and ledger."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numcodecs import Zstd
+
+from minkgen.errors import SourceError, TransferError
+from minkgen.opera.decoding import Scaling
+from minkgen.opera.isolated import IsolatedReader
+from minkgen.opera.odim import Composite
+from minkgen.opera.sources import Fetched, Listed, Source
+from minkgen.store.composites import Composites, open_composites
+from minkgen.store.frames import describe_frame, read_frames, write_frames
+from minkgen.store.layout import FRAMES_PER_SHARD, StorePaths
+from minkgen.store.ledger import STATES, DayLedger, Slot, State, read_ledger, write_ledger
+
+__all__ = ["DayResult", "DayTask", "ingest_day"]
+
+
+@dataclass(frozen=True)
+class DayTask:
+    """What one task needs to know.
+
+    Attributes
+    ----------
+    store : Path
+    source : Source
+    day : date
+    times : tuple of datetime
+        The slots to ask for, in order.
+    transfers : int
+        Files to fetch at the same time.
+    scalings : tuple of Scaling
+        Accepted besides the products' own.
+    keep_raw : bool
+        Keep fetched files in the store.
+    """
+
+    store: Path
+    source: Source
+    day: date
+    times: tuple[datetime, ...]
+    transfers: int = 1
+    scalings: tuple[Scaling, ...] = ()
+    keep_raw: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.day} into {self.store}"
+
+
+@dataclass(frozen=True)
+class DayResult:
+    """What a day's task did.
+
+    Attributes
+    ----------
+    day : date
+    states : dict
+        Number of the day's slots by state.
+    newly_ok : int
+        Slots that became ok.
+    newly_bad : tuple of str
+        One line per slot that became failed or corrupt, with the reason.
+    """
+
+    day: date
+    states: dict[str, int]
+    newly_ok: int
+    newly_bad: tuple[str, ...]
+
+
+def ingest_day(task: DayTask) -> DayResult:
+    """Ingest one day."""
+    paths = StorePaths(task.store)
+    composites = open_composites(paths)
+    ledger = read_ledger(paths, task.day)
+    frames = read_frames(paths, task.day)
+    before = dict(ledger.slots)
+    with _incoming(paths, task.day) as folder, IsolatedReader() as reader:
+        day = _Day(task, paths, folder, reader)
+        for times in composites.shards_of(task.day):
+            wanted = [time for time in times if time in task.times and not ledger.ok(time)]
+            shard = _Shard(composites, times, ledger)
+            for time, slot, row in day.bring(wanted, ledger, shard):
+                ledger.slots[time] = slot
+                if row is not None:
+                    frames[time] = row
+            shard.write()
+    if ledger.slots != before:
+        # The ledger comes last: only what it calls ok is there for a reader.
+        write_frames(paths, task.day, list(frames.values()))
+        write_ledger(paths, ledger)
+    return _summary(ledger, before)
+
+
+@contextmanager
+def _incoming(paths: StorePaths, day: date) -> Iterator[Path]:
+    """Give a folder for files on their way; what a killed run left in it is removed."""
+    folder = paths.incoming(day)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Day:
+    """A day's listing, and what becomes of each of its files."""
+
+    def __init__(
+        self, task: DayTask, paths: StorePaths, folder: Path, reader: IsolatedReader
+    ) -> None:
+        self.task = task
+        self.paths = paths
+        self.folder = folder
+        self.reader = reader
+        self.checked = f"{datetime.now(UTC):%FT%TZ}"
+        self.listing: dict[datetime, Listed] = {}
+        self.listing_failed: str | None = None
+        try:
+            self.listing = task.source.list_day(task.day)
+        except (TransferError, SourceError) as error:
+            self.listing_failed = error.one_line()
+
+    def bring(
+        self, times: Sequence[datetime], ledger: DayLedger, shard: _Shard
+    ) -> Iterator[tuple[datetime, Slot, dict[str, Any] | None]]:
+        """Yield the new state of slots, and the row of the frame table of those that are ok.
+
+        Files of a shard are fetched side by side, and decoded in the order of their times.
+        """
+        with ThreadPoolExecutor(self.task.transfers) as transfers:
+            coming = {
+                time: transfers.submit(_fetch, self.task.source, self.listing[time], self.folder)
+                for time in times
+                if time in self.listing
+                and not _is_known(self.listing[time], ledger.slots.get(time))
+            }
+            for time in times:
+                known = ledger.slots.get(time)
+                attempts = 1 if known is None else known.attempts + 1
+                if time in coming:
+                    listed, fetched = self.listing[time], coming.pop(time).result()
+                    yield time, *self._fetched(time, listed, fetched, attempts, shard)
+                elif time not in self.listing:
+                    yield time, self._unlisted(time, known, attempts), None
+
+    def _unlisted(self, time: datetime, known: Slot | None, attempts: int) -> Slot:
+        if self.listing_failed is not None:
+            # A failed listing is no empty day: it leaves what is known as it is.
+            if known is not None and known.state != "failed":
+                return known
+            return Slot("failed", attempts, self.checked, reason=self.listing_failed)
+        if self.task.source.can_tell_absence(time):
+            return Slot("absent", attempts, self.checked, reason="no file of this time")
+        reason = "the source does not reach back to this time; the archive may have it"
+        return Slot("failed", attempts, self.checked, reason=reason)
+
+    def _fetched(
+        self,
+        time: datetime,
+        listed: Listed,
+        fetched: Fetched | TransferError | SourceError,
+        attempts: int,
+        shard: _Shard,
+    ) -> tuple[Slot, dict[str, Any] | None]:
+        slot = Slot("ok", attempts, self.checked, listed.key.path, listed.url)
+        if isinstance(fetched, TransferError | SourceError):
+            state: State = "failed" if isinstance(fetched, TransferError) else "corrupt"
+            reason = fetched.one_line()
+            return replace(
+                slot, state=state, size=listed.size, etag=listed.etag, reason=reason
+            ), None
+        etag = fetched.etag or listed.etag
+        slot = replace(slot, size=fetched.size, sha256=fetched.sha256, etag=etag)
+        try:
+            composite = self.reader.read(fetched.path, listed.key, self.task.scalings)
+            _refuse_other_grid(composite, shard.composites, fetched.path)
+        except SourceError as error:
+            self._put_aside(fetched, self.paths.corrupt / listed.key.path)
+            return replace(slot, state="corrupt", reason=error.one_line()), None
+        shard.put(time, composite)
+        row = describe_frame(composite, fetched.sha256)
+        if self.task.keep_raw:
+            self._put_aside(fetched, self.paths.raw / listed.key.path)
+        elif fetched.temporary:
+            fetched.path.unlink()
+        return slot, row
+
+    @staticmethod
+    def _put_aside(fetched: Fetched, target: Path) -> None:
+        """Move a fetched file to where it is kept; a local source's own file stays where it is."""
+        if fetched.temporary:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(fetched.path, target)
+
+
+def _is_known(listed: Listed, known: Slot | None) -> bool:
+    """Tell whether the very bytes that are listed were found corrupt before."""
+    if known is None or known.state != "corrupt" or listed.etag is None:
+        return False
+    return (known.etag, known.size) == (listed.etag, listed.size)
+
+
+def _fetch(source: Source, listed: Listed, folder: Path) -> Fetched | TransferError | SourceError:
+    try:
+        return source.fetch(listed, folder)
+    except (TransferError, SourceError) as error:
+        return error
+
+
+def _refuse_other_grid(composite: Composite, composites: Composites, path: Path) -> None:
+    if composite.grid != composites.grid:
+        raise SourceError(
+            "the file is on another grid than the store",
+            where=path,
+            got=composite.grid.name,
+            expected=composites.grid.name,
+        )
+
+
+class _Shard:
+    """The frames of six hours on their way into the store, one array in memory at a time.
+
+    Rain rates are gathered in place. Quality waits compressed (about 1 MB a frame against 17) until
+    the rain rates are written, because a whole-shard write peaks at twice the raw 400 MB.
+    """
+
+    _codec = Zstd(level=1)
+
+    def __init__(self, composites: Composites, times: list[datetime], ledger: DayLedger) -> None:
+        self.composites = composites
+        self.times = times
+        self._kept = {time for time in times if ledger.ok(time)}
+        self._rates: npt.NDArray[np.float32] | None = None
+        self._quality: dict[datetime, bytes | None] = {}
+
+    def put(self, time: datetime, composite: Composite) -> None:
+        """Add a frame."""
+        if self._rates is None:
+            self._rates = self._begin("rain_rate")
+        self._rates[self.times.index(time)] = composite.values
+        quality = composite.quality
+        self._quality[time] = None if quality is None else self._codec.encode(quality)
+
+    def write(self) -> None:
+        """Write the shard, if a frame was added to it."""
+        if self._rates is None:
+            return
+        self.composites.write_shard("rain_rate", self.times, self._rates)
+        self._rates = None
+        qualities = self._begin("quality")
+        for time, encoded in self._quality.items():
+            if encoded is not None:
+                decoded = np.frombuffer(self._codec.decode(encoded), np.float32)
+                qualities[self.times.index(time)] = decoded.reshape(self.composites.grid.shape)
+        self.composites.write_shard("quality", self.times, qualities)
+
+    def _begin(self, variable: str) -> npt.NDArray[np.float32]:
+        """Return the frames of the shard that are ok already, and NaN in all other slots."""
+        values = np.full((FRAMES_PER_SHARD, *self.composites.grid.shape), np.nan, dtype=np.float32)
+        for time in self._kept:
+            values[self.times.index(time)] = self.composites.read(variable, time)[0]
+        return values
+
+
+def _summary(ledger: DayLedger, before: dict[datetime, Slot]) -> DayResult:
+    newly_ok = 0
+    newly_bad = []
+    for time, slot in sorted(ledger.slots.items()):
+        known = before.get(time)
+        if known is not None and (known.state, known.sha256) == (slot.state, slot.sha256):
+            continue
+        newly_ok += slot.state == "ok"
+        if slot.state in ("failed", "corrupt"):
+            newly_bad.append(f"{time:%FT%R} {slot.state}: {slot.reason}")
+    states: dict[str, int] = {state: ledger.count(state) for state in STATES}
+    return DayResult(ledger.day, states, newly_ok, tuple(newly_bad))

@@ -1,0 +1,41 @@
+"""From the recipe's section to a source of composites, and how many of its files come at a time."""
+
+from __future__ import annotations
+
+from minkgen.opera.api import ApiSource
+from minkgen.opera.archive import ArchiveSource
+from minkgen.opera.folder import FolderSource
+from minkgen.opera.http import TransferPolicy
+from minkgen.opera.sources import Source
+from minkgen.recipe import Recipe, fetching
+
+__all__ = ["source_of"]
+
+
+def source_of(recipe: Recipe, workers: int) -> Source:
+    """Return the source that a recipe names, for one of several workers.
+
+    Connections and requests are bounded over all workers, so that each has its share.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    workers : int
+        At most as many as there may be connections.
+
+    Returns
+    -------
+    Source
+    """
+    section, wishes = recipe.source, recipe.download
+    if isinstance(section, fetching.FolderSource):
+        return FolderSource(section.path.absolute())
+    policy = TransferPolicy(
+        connections=wishes.connections // workers,
+        requests_per_second=wishes.requests_per_second / workers,
+        attempts=wishes.attempts,
+        contact=wishes.contact,
+    )
+    if isinstance(section, fetching.ApiSource):
+        return ApiSource(section.endpoint, policy, (*section.file_endpoints,))
+    return ArchiveSource(section.endpoint, policy, section.bucket, section.recent_bucket)
