@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import minkgen
 from minkgen.errors import SourceError
 from minkgen.grid import OPERA_1KM, OPERA_2KM, TEST_2KM
+from minkgen.opera import decoding
 from minkgen.opera.keys import ArchiveKey, parse_key
 from minkgen.opera.odim import PRODUCT_SCALING, Scaling, open_composite, read_composite
 from minkgen.opera.synthetic import write_composite
@@ -153,6 +155,16 @@ def test_arrays_can_be_placed_by_the_caller(composite_file: Path) -> None:
     assert composite.values is given[0]
     assert composite.quality is given[1]
     assert np.array_equal(composite.values, read_composite(composite_file).values, equal_nan=True)
+
+
+def test_zlib_inflates_to_the_same(composite_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = read_composite(composite_file)
+    monkeypatch.setattr(decoding, "zlib_ng", zlib)
+    plain = read_composite(composite_file)
+    assert np.array_equal(plain.values, fast.values, equal_nan=True)
+    _damage_chunk(composite_file)
+    with pytest.raises(SourceError, match="damaged"):
+        read_composite(composite_file)
 
 
 def _truncate(path: Path) -> None:

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -24,6 +24,7 @@ from moto.server import ThreadedMotoServer
 from minkgen.errors import PlanRefused, TransferError
 from minkgen.opera.keys import ArchiveKey, parse_key
 from minkgen.recipe import Recipe
+from minkgen.recipe_file import load_recipe
 from minkgen.store.files import sha256_of
 from minkgen.store.layout import StorePaths
 from minkgen.store.ledger import read_ledger
@@ -341,3 +342,27 @@ def test_compute_needs_no_socket_but_the_schedulers(recipe: Recipe, tmp_path: Pa
         command, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.shared_data
+def test_the_papers_recipe_runs_against_a_copy_of_the_archive(
+    real_archive: Path, tmp_path: Path
+) -> None:
+    """As docs/ingest.md says, with the hours that the copy holds."""
+    hours = [f"2018-08-24T{hour}:00" for hour in (18, 20, 21, 22)]
+    windows = zip(("train", "validation", "test"), hours[:-1], hours[1:], strict=True)
+    splits = ", ".join(f"{name}: {{start: {a}, end: {b}}}" for name, a, b in windows)
+    settings = [
+        f"store={tmp_path / 'store'}",
+        f"period={{start: {hours[0]}, end: {hours[-1]}}}",
+        f"splits={{{splits}, gap_hours: 0}}",
+        "download.contact=tests@example.org",
+        "cluster.workers=1",
+    ]
+    with s3_peer(real_archive) as endpoint:
+        source = f"source={{kind: archive, endpoint: {endpoint}}}"
+        recipe = load_recipe("paper", [*settings, source])
+        assert ingest(recipe).states == {"ok": 16, "absent": 0, "failed": 0, "corrupt": 0}
+    slots = read_ledger(StorePaths(recipe.store), date(2018, 8, 24)).slots
+    for slot in slots.values():
+        assert slot.sha256 == sha256_of(real_archive / (slot.source or ""))

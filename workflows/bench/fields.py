@@ -14,13 +14,23 @@ from minkgen.errors import InputError
 from minkgen.gamma.thresholds import ValueHistogram, quantile_thresholds
 from minkgen.grid import Grid
 from minkgen.opera.folder import FolderSource
+from minkgen.opera.keys import ArchiveKey
 from minkgen.opera.odim import SYNTHETIC_MARK, read_composite
 from minkgen.opera.synthetic import rain_field
 from minkgen.recipe import DEFAULT_LEVELS, Tiles
 from minkgen.store.layout import OPERA_ATTRIBUTION, SYNTHETIC_ATTRIBUTION
 from minkgen.tiles.eligibility import cut_tile, scan_frame
 
-__all__ = ["CUT_OUT", "SEED", "TILES", "Rain", "adversaries", "network_like", "rain_for_bench"]
+__all__ = [
+    "CUT_OUT",
+    "SEED",
+    "TILES",
+    "Rain",
+    "adversaries",
+    "drawn_composites",
+    "network_like",
+    "rain_for_bench",
+]
 
 Float32 = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.int64]
@@ -151,12 +161,27 @@ def _best_covered_window(rain_rate: Float32) -> tuple[int, Float32]:
     return int(windows.max()), rain_rate[row * size : south, column * size : east].copy()
 
 
-def _composites(folder: Path) -> Iterator[_Frame]:
+def drawn_composites(folder: Path) -> list[tuple[Path, ArchiveKey]]:
+    """Draw rain-rate composites of a folder in the archive's layout, in the order of their times.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    list of tuple of Path and ArchiveKey
+        A seeded choice.
+    """
     source = FolderSource(folder)
     keys = [listed.key for day in _days(folder) for listed in source.list_day(day).values()]
     drawn = np.random.default_rng(SEED).permutation(len(keys))[:_COMPOSITES]
-    for place in sorted(drawn.tolist()):
-        composite = read_composite(source.path(keys[place]), keys[place])
+    return [(source.path(keys[place]), keys[place]) for place in sorted(drawn.tolist())]
+
+
+def _composites(folder: Path) -> Iterator[_Frame]:
+    for path, key in drawn_composites(folder):
+        composite = read_composite(path, key)
         made_up = SYNTHETIC_MARK in composite.source
         yield _Frame(composite.values, SYNTHETIC_ATTRIBUTION if made_up else OPERA_ATTRIBUTION)
 

@@ -70,7 +70,7 @@ def rows(result: BenchResult) -> list[Row]:
     height, width = result.rain.cut_out.shape[1:]
     times, start, median, ratio = result.times, result.start, result.microseconds, result.ratio
     hardest = max((name for name in times if name.startswith("adversary/")), key=median)
-    has_cc3d = "sample/cc3d" in times
+    has_cc3d, has_composites = "sample/cc3d" in times, "composite/ingest" in times
     cut_out_target = 20.0 if (height, width) == (CUT_OUT, CUT_OUT) else None
     return [
         Row("speed", f"γ, {100 * wet:.1f} % of pixels wet", 1e6 / median("gamma"), "tiles/s"),
@@ -133,6 +133,19 @@ def rows(result: BenchResult) -> list[Row]:
             at_least=cut_out_target,
         ),
         Row("cut_out_gamma", "  time of γ", median("cut_out/gamma") / 1000, "ms"),
+        Row(
+            "ingest",
+            "decode, convert, write a composite / h5py reading it",
+            ratio("composite/ingest", "composite/h5py") if has_composites else None,
+            "x",
+            at_most=1.4,
+        ),
+        Row(
+            "ingest_seconds",
+            "  time of a composite",
+            median("composite/ingest") / 1e6 if has_composites else None,
+            "s",
+        ),
         Row("warm_seconds", "first γ of a warm process", start.warm_seconds, "s", at_most=1.0),
         Row(
             "warm_added_mb",

@@ -13,6 +13,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +24,7 @@ import numpy.typing as npt
 
 from minkgen.gamma.matrix import gamma_matrix
 from minkgen.gamma.weights import weight_maps
+from minkgen.workflows.bench.composites import CompositeWays, composite_ways
 from minkgen.workflows.bench.fields import (
     SEED,
     TILES,
@@ -84,7 +86,8 @@ class BenchResult(NamedTuple):
         `some/weight_maps`, `dense/zeroed`, `dense/as_is`. On the tiles of a bin:
         `bin/<index>/gamma`, `bin/<index>/gudhi_2d`; on a few of each round
         `bin/<index>/sample/gamma`, `bin/<index>/sample/reference`. Besides `adversary/<name>`,
-        `cut_out/gamma` and `cut_out/reference`.
+        `cut_out/gamma` and `cut_out/reference`, and of a folder's composites, microseconds each,
+        `composite/h5py` and `composite/ingest`.
     start : Start
     seconds : float
         What the whole benchmark took.
@@ -150,11 +153,13 @@ def bench(
     ways.warm_up(rain.tiles[:1])
     random = np.random.default_rng(SEED)
     times: dict[str, list[float]] = {}
-    progress.stage("time γ", repeats)
-    for _ in range(repeats):
-        for name, way, batch in _one_round(ways, batches, random):
-            times.setdefault(name, []).append(_microseconds_per_tile(way, batch))
-        progress.advance()
+    with ExitStack() as stack:
+        composites = None if folder is None else stack.enter_context(composite_ways(folder))
+        progress.stage("time γ", repeats)
+        for _ in range(repeats):
+            for name, way, batch in _one_round(ways, batches, composites, random):
+                times.setdefault(name, []).append(_microseconds_per_tile(way, batch))
+            progress.advance()
     return BenchResult(
         date=datetime.now(UTC).date().isoformat(),
         hardware=_hardware(),
@@ -216,10 +221,10 @@ class _Ways(NamedTuple):
                 way(tiles)
 
     def gamma_on_two_threads(self, tiles: Float32) -> None:
-        """Compute the two halves of a batch at the same time."""
-        half = len(tiles) // 2
+        """Compute batches on whichever of two threads is free."""
+        batches = [tiles[first : first + _BATCH] for first in range(0, len(tiles), _BATCH)]
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(self.gamma, (tiles[:half], tiles[half:])))
+            list(pool.map(self.gamma, batches))
 
     def weight_maps_in_batches(self, tiles: Float32) -> None:
         """Compute the maps of a few tiles at a time."""
@@ -275,7 +280,7 @@ class _Batches(NamedTuple):
 
 
 def _one_round(
-    ways: _Ways, batches: _Batches, random: np.random.Generator
+    ways: _Ways, batches: _Batches, composites: CompositeWays | None, random: np.random.Generator
 ) -> Iterator[tuple[str, Way, Sequence[Any] | Float32]]:
     """Yield every quantity, what computes it, and on what; compared ones are neighbours."""
     tiles, some = batches.tiles, batches.tiles[:_SOME]
@@ -303,6 +308,9 @@ def _one_round(
         yield f"adversary/{name}", ways.gamma, copies
     yield "cut_out/gamma", ways.gamma, batches.cut_out
     yield "cut_out/reference", ways.reference, batches.cut_out
+    if composites is not None:
+        yield "composite/h5py", composites.read, composites.files
+        yield "composite/ingest", composites.ingest, composites.files
 
 
 def _draw(tiles: Float32, count: int, random: np.random.Generator) -> Float32:
