@@ -221,10 +221,9 @@ class _Ways(NamedTuple):
                 way(tiles)
 
     def gamma_on_two_threads(self, tiles: Float32) -> None:
-        """Compute batches on whichever of two threads is free."""
-        batches = [tiles[first : first + _BATCH] for first in range(0, len(tiles), _BATCH)]
+        """Compute eight batches, each on whichever of two threads is free."""
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(self.gamma, batches))
+            list(pool.map(self.gamma, np.array_split(tiles, min(8, len(tiles)))))
 
     def weight_maps_in_batches(self, tiles: Float32) -> None:
         """Compute the maps of a few tiles at a time."""
