@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,16 @@ from pyproj import CRS, Transformer
 
 from minkgen.errors import SourceError
 
-__all__ = ["GRIDS", "OPERA_1KM", "OPERA_2KM", "TEST_2KM", "Grid", "match_grid", "opera_crs"]
+__all__ = [
+    "GRIDS",
+    "OPERA_1KM",
+    "OPERA_2KM",
+    "TEST_2KM",
+    "Grid",
+    "grid_coordinates",
+    "match_grid",
+    "opera_crs",
+]
 
 OPERA_PROJECTION = (
     "+proj=laea +lat_0=55.0 +lon_0=10.0 +x_0=1950000.0 +y_0=-2100000.0 +units=m +ellps=WGS84"
@@ -210,3 +220,13 @@ def match_grid(
         got=f"{shape[0]} x {shape[1]} pixels of {pixel_m[0]:g} x {pixel_m[1]:g} m, {corner_text}",
         expected=f"one of {known}, corners within {CORNER_TOLERANCE_M:g} m",
     )
+
+
+def grid_coordinates(grid: Grid) -> dict[str, Any]:
+    """Return the coordinate variables of a grid with their CF attributes."""
+    axis = {"units": "m", "grid_mapping": "spatial_ref"}
+    return {
+        "y": ("y", grid.y, {"standard_name": "projection_y_coordinate", **axis}),
+        "x": ("x", grid.x, {"standard_name": "projection_x_coordinate", **axis}),
+        "spatial_ref": ((), np.int32(0), opera_crs().to_cf()),
+    }

@@ -10,9 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from minkgen.errors import PlanRefused
 from minkgen.grid import GRIDS
-from minkgen.opera.decoding import Scaling
-from minkgen.opera.http import close_clients
-from minkgen.opera.sources import Source
+from minkgen.opera.fetching.http import close_clients
+from minkgen.opera.fetching.sources import Source
+from minkgen.opera.odim.decoding import Scaling
 from minkgen.recipe import COMPOSITE_MINUTES, Recipe
 from minkgen.recipe.fetching import FolderSource
 from minkgen.store.composites import create_composites

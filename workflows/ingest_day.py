@@ -18,10 +18,10 @@ import numpy.typing as npt
 from numcodecs import Zstd
 
 from minkgen.errors import SourceError, TransferError
-from minkgen.opera.decoding import Scaling
-from minkgen.opera.isolated import IsolatedReader
+from minkgen.opera.fetching.sources import Fetched, Listed, Source
 from minkgen.opera.odim import Composite
-from minkgen.opera.sources import Fetched, Listed, Source
+from minkgen.opera.odim.decoding import Scaling
+from minkgen.opera.odim.isolated import IsolatedReader
 from minkgen.store.composites import Composites, open_composites
 from minkgen.store.frames import describe_frame, read_frames, write_frames
 from minkgen.store.layout import FRAMES_PER_SHARD, StorePaths

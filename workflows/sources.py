@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from minkgen.opera.api import ApiSource
-from minkgen.opera.archive import ArchiveSource
-from minkgen.opera.folder import FolderSource
-from minkgen.opera.http import TransferPolicy
-from minkgen.opera.sources import Source
+from minkgen.opera.fetching.api import ApiSource
+from minkgen.opera.fetching.archive import ArchiveSource
+from minkgen.opera.fetching.folder import FolderSource
+from minkgen.opera.fetching.http import TransferPolicy
+from minkgen.opera.fetching.sources import Source
 from minkgen.recipe import Recipe, fetching
 
 __all__ = ["source_of"]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minkgen.errors import InputError, SourceError
-from minkgen.opera.odim_file import open_odim_file
+from minkgen.opera.odim.odim_file import open_odim_file
 
 __all__ = [
     "FRAMES_PER_HOUR",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from minkgen.errors import InputError, StoreError
-from minkgen.grid import Grid
+from minkgen.grid import Grid, grid_coordinates
 from minkgen.recipe import Dem
 from minkgen.store.composites import refuse_other_recipe
 from minkgen.store.files import fsync_tree, sha256_of
@@ -135,8 +135,6 @@ def _digest(path: Path) -> str:
 
 
 def _write(paths: StorePaths, grid: Grid, terrain: Terrain, made_from: dict[str, Any]) -> None:
-    from minkgen.opera.odim import grid_coordinates
-
     sea_level = f"{made_from['sea_level_m']:g} m"
     mapping = {"grid_mapping": "spatial_ref"}
     dataset = xr.Dataset(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from minkgen.opera.http import close_clients
+from minkgen.opera.fetching.http import close_clients
 from tests.opera.servers import Server, running
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from minkgen.opera.http import TransferPolicy, Waiting
+from minkgen.opera.fetching.http import TransferPolicy, Waiting
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ETAG = '"0123456789abcdef"'

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from minkgen.errors import InputError, MinkgenError, SourceError, TransferError
-from minkgen.opera.api import API_KEY_VARIABLE, ApiSource, file_links, listed_link
+from minkgen.opera.fetching.api import API_KEY_VARIABLE, ApiSource, file_links, listed_link
 from minkgen.opera.keys import ArchiveKey
 from tests.opera.servers import HTML_503, SIGNATURE, SWIFT, Handler, Server, reply, serve_file
 

@@ -17,8 +17,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from minkgen.errors import SourceError, TransferError
-from minkgen.opera.archive import ArchiveSource, parse_listing
-from minkgen.opera.folder import FolderSource
+from minkgen.opera.fetching.archive import ArchiveSource, parse_listing
+from minkgen.opera.fetching.folder import FolderSource
 from minkgen.opera.keys import ArchiveKey, day_prefix
 from minkgen.opera.odim import read_composite
 from tests.opera.servers import HTML_503, SIGNATURE, SWIFT, Handler, Server, reply

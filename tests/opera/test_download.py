@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from minkgen.errors import MinkgenError, SourceError, TransferError
-from minkgen.opera.download import download
-from minkgen.opera.http import Client, TransferPolicy
+from minkgen.opera.fetching.download import download
+from minkgen.opera.fetching.http import Client, TransferPolicy
+from minkgen.opera.fetching.sources import Fetched, Listed
 from minkgen.opera.keys import ArchiveKey
-from minkgen.opera.sources import Fetched, Listed
 from tests.opera.servers import (
     DRIPPED,
     ETAG,

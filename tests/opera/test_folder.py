@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from minkgen.errors import SourceError, TransferError
-from minkgen.opera.folder import FolderSource
+from minkgen.opera.fetching.folder import FolderSource
+from minkgen.opera.fetching.sources import Fetched, Listed, choose_by_time
 from minkgen.opera.keys import PRODUCT_NAMES, ArchiveKey, parse_key
-from minkgen.opera.sources import Fetched, Listed, choose_by_time
 
 TIME = datetime(2024, 7, 5, 6, 30, tzinfo=UTC)
 

@@ -24,8 +24,8 @@ from cryptography.x509.oid import NameOID
 
 import minkgen
 from minkgen.errors import InputError, TransferError
-from minkgen.opera.headers import origin, wait_asked_for
-from minkgen.opera.http import (
+from minkgen.opera.fetching.headers import origin, wait_asked_for
+from minkgen.opera.fetching.http import (
     Client,
     InterruptedTransferError,
     TransferPolicy,

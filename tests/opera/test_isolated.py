@@ -19,11 +19,10 @@ import pytest
 
 from minkgen.errors import SourceError, TaskError
 from minkgen.grid import TEST_2KM
-from minkgen.opera import isolated
-from minkgen.opera.isolated import IsolatedReader
 from minkgen.opera.keys import ArchiveKey
-from minkgen.opera.odim import PRODUCT_SCALING, Composite, Scaling, read_composite
-from minkgen.opera.odim_writer import Layout, write_composite
+from minkgen.opera.odim import PRODUCT_SCALING, Composite, Scaling, isolated, read_composite
+from minkgen.opera.odim.isolated import IsolatedReader
+from minkgen.opera.synthetic.odim_writer import Layout, write_composite
 
 TIME = datetime(2024, 7, 1, 12, 15, tzinfo=UTC)
 
@@ -221,7 +220,7 @@ def test_a_process_that_does_not_start_is_not_the_files_fault(
 PARENT = """
 import os, sys
 from pathlib import Path
-from minkgen.opera.isolated import IsolatedReader
+from minkgen.opera.odim.isolated import IsolatedReader
 reader = IsolatedReader(time_limit_seconds=1.0)
 reader.read(Path(sys.argv[1]))
 print(reader.process_id, flush=True)

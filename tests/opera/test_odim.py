@@ -16,9 +16,8 @@ import pytest
 import minkgen
 from minkgen.errors import SourceError
 from minkgen.grid import OPERA_1KM, OPERA_2KM, TEST_2KM
-from minkgen.opera import decoding
 from minkgen.opera.keys import ArchiveKey, parse_key
-from minkgen.opera.odim import PRODUCT_SCALING, Scaling, open_composite, read_composite
+from minkgen.opera.odim import PRODUCT_SCALING, Scaling, decoding, open_composite, read_composite
 from minkgen.opera.synthetic import write_composite
 
 NODATA, UNDETECT = -9999000.0, -8888000.0

@@ -15,10 +15,10 @@ import pytest
 
 from minkgen.errors import SourceError
 from minkgen.grid import TEST_2KM
-from minkgen.opera.isolated import IsolatedReader
 from minkgen.opera.keys import ArchiveKey
 from minkgen.opera.odim import Composite, read_composite
-from minkgen.opera.odim_writer import Layout, write_composite
+from minkgen.opera.odim.isolated import IsolatedReader
+from minkgen.opera.synthetic.odim_writer import Layout, write_composite
 from tests.opera.odim_mutations import MUTATIONS
 
 SEED = 20240701

@@ -19,7 +19,7 @@ from minkgen.errors import InputError
 from minkgen.grid import OPERA_2KM, TEST_2KM, Grid, match_grid, opera_crs
 from minkgen.opera.keys import parse_key
 from minkgen.opera.odim import read_composite
-from minkgen.opera.odim_writer import SYNTHETIC_SOURCE, Layout, write_composite
+from minkgen.opera.synthetic.odim_writer import SYNTHETIC_SOURCE, Layout, write_composite
 
 TINY = Grid("tiny", 4, 5, 2.0, 0.0, 0.0)
 TIME = datetime(2024, 7, 1, 0, 5, tzinfo=UTC)

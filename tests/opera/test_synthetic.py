@@ -18,10 +18,7 @@ from skimage.measure import find_contours
 
 from minkgen.errors import InputError
 from minkgen.grid import OPERA_2KM, TEST_2KM
-from minkgen.opera import synthetic
 from minkgen.opera.odim import read_composite
-from minkgen.opera.odim_writer import Layout
-from minkgen.opera.radar_network import radar_network
 from minkgen.opera.synthetic import (
     CALIBRATED_RAIN,
     SyntheticRain,
@@ -29,6 +26,9 @@ from minkgen.opera.synthetic import (
     rain_field,
     write_archive,
 )
+from minkgen.opera.synthetic import rain as synthetic
+from minkgen.opera.synthetic.odim_writer import Layout
+from minkgen.opera.synthetic.radar_network import radar_network
 
 Field = npt.NDArray[np.float32]
 

@@ -15,7 +15,7 @@ import xarray as xr
 
 from minkgen.errors import SourceError, StoreError, TaskError
 from minkgen.grid import OPERA_2KM, TEST_2KM
-from minkgen.opera.folder import FolderSource
+from minkgen.opera.fetching.folder import FolderSource
 from minkgen.opera.keys import ArchiveKey
 from minkgen.opera.odim import open_composite
 from minkgen.recipe import Recipe

@@ -25,7 +25,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from minkgen.grid import TEST_2KM
-from minkgen.opera.folder import FolderSource
+from minkgen.opera.fetching.folder import FolderSource
 from minkgen.store.composites import create_composites
 from minkgen.store.layout import StorePaths
 from minkgen.workflows.ingest_day import DayTask, ingest_day

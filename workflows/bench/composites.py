@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 import zarr
 
-from minkgen.opera.isolated import IsolatedReader
 from minkgen.opera.odim import read_composite
+from minkgen.opera.odim.isolated import IsolatedReader
 from minkgen.store.composites import create_composites
 from minkgen.store.layout import StorePaths
 from minkgen.store.ledger import DayLedger

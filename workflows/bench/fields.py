@@ -13,7 +13,7 @@ import numpy.typing as npt
 from minkgen.errors import InputError
 from minkgen.gamma.thresholds import ValueHistogram, quantile_thresholds
 from minkgen.grid import Grid
-from minkgen.opera.folder import FolderSource
+from minkgen.opera.fetching.folder import FolderSource
 from minkgen.opera.keys import ArchiveKey
 from minkgen.opera.odim import SYNTHETIC_MARK, read_composite
 from minkgen.opera.synthetic import rain_field

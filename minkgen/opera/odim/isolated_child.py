@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minkgen.errors import SourceError
-from minkgen.opera.isolated_messages import (
+from minkgen.opera.odim import read_composite
+from minkgen.opera.odim.isolated_messages import (
     LONGEST_MESSAGE,
     READY,
     SHARED_BYTES,
@@ -26,7 +27,6 @@ from minkgen.opera.isolated_messages import (
     fill_in_order,
     parse_request,
 )
-from minkgen.opera.odim import read_composite
 
 __all__ = ["main"]
 

@@ -10,8 +10,8 @@ from datetime import date, datetime
 from pathlib import Path
 
 from minkgen.errors import SourceError, TransferError
+from minkgen.opera.fetching.sources import Fetched, Listed, choose_by_time
 from minkgen.opera.keys import ArchiveKey, day_prefix, parse_key
-from minkgen.opera.sources import Fetched, Listed, choose_by_time
 
 __all__ = ["FolderSource"]
 

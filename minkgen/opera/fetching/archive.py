@@ -12,11 +12,11 @@ from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from minkgen.errors import SourceError
-from minkgen.opera.download import download
-from minkgen.opera.headers import origin, strong_etag
-from minkgen.opera.http import Client, TransferPolicy, client_for
+from minkgen.opera.fetching.download import download
+from minkgen.opera.fetching.headers import origin, strong_etag
+from minkgen.opera.fetching.http import Client, TransferPolicy, client_for
+from minkgen.opera.fetching.sources import Fetched, Listed, choose_by_time
 from minkgen.opera.keys import day_prefix, parse_key
-from minkgen.opera.sources import Fetched, Listed, choose_by_time
 
 __all__ = ["PUBLIC_ENDPOINT", "ArchiveSource", "ListingPage", "parse_listing", "utc_now"]
 
@@ -118,7 +118,7 @@ class ArchiveSource:
         return True
 
     def fetch(self, listed: Listed, folder: Path) -> Fetched:
-        """Download a listed file: see `minkgen.opera.download.download`."""
+        """Download a listed file: see `minkgen.opera.fetching.download.download`."""
         return download(self._client(), listed, folder)
 
     def _client(self) -> Client:

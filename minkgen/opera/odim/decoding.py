@@ -21,7 +21,7 @@ import numpy.typing as npt
 from zlib_ng import zlib_ng
 
 from minkgen.errors import SourceError
-from minkgen.opera.odim_file import hdf5_errors
+from minkgen.opera.odim.odim_file import hdf5_errors
 
 __all__ = ["PRODUCT_SCALING", "Scaling", "decode_array"]
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from minkgen.errors import SourceError
 from minkgen.grid import GRIDS
-from minkgen.opera.decoding import Scaling
 from minkgen.opera.keys import ArchiveKey
 from minkgen.opera.odim import Composite
+from minkgen.opera.odim.decoding import Scaling
 
 __all__ = [
     "LONGEST_MESSAGE",

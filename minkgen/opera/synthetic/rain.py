@@ -20,9 +20,9 @@ import numpy.typing as npt
 from minkgen.errors import InputError
 from minkgen.grid import TEST_2KM, Grid
 from minkgen.opera.keys import PRODUCT_NAMES, ArchiveKey
-from minkgen.opera.odim_writer import Layout, check_layout, check_time, write_composite
-from minkgen.opera.radar_network import RadarNetwork, radar_network
-from minkgen.opera.waves import Domain, Waves
+from minkgen.opera.synthetic.odim_writer import Layout, check_layout, check_time, write_composite
+from minkgen.opera.synthetic.radar_network import RadarNetwork, radar_network
+from minkgen.opera.synthetic.waves import Domain, Waves
 
 __all__ = [
     "CALIBRATED_RAIN",

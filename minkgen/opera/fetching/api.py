@@ -12,12 +12,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
 from minkgen.errors import InputError, SourceError, TransferError
-from minkgen.opera.archive import PUBLIC_ENDPOINT, utc_now
-from minkgen.opera.download import download
-from minkgen.opera.headers import origin
-from minkgen.opera.http import TransferPolicy, client_for
+from minkgen.opera.fetching.archive import PUBLIC_ENDPOINT, utc_now
+from minkgen.opera.fetching.download import download
+from minkgen.opera.fetching.headers import origin
+from minkgen.opera.fetching.http import TransferPolicy, client_for
+from minkgen.opera.fetching.sources import Fetched, Listed, choose_by_time
 from minkgen.opera.keys import parse_key
-from minkgen.opera.sources import Fetched, Listed, choose_by_time
 
 __all__ = ["API_KEY_VARIABLE", "ApiSource", "file_links", "listed_link"]
 
@@ -129,7 +129,7 @@ class ApiSource:
         return time >= self.clock() - _SURELY_HELD
 
     def fetch(self, listed: Listed, folder: Path) -> Fetched:
-        """Download a listed file: see `minkgen.opera.download.download`."""
+        """Download a listed file: see `minkgen.opera.fetching.download.download`."""
         client = client_for(self.policy, listed.url)
         return download(client, listed, folder, self._key_header(listed.url))
 

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from minkgen.errors import SourceError
-from minkgen.grid import Grid, match_grid, opera_crs
-from minkgen.opera.decoding import PRODUCT_SCALING, Scaling, decode_array
+from minkgen.grid import Grid, grid_coordinates, match_grid
 from minkgen.opera.keys import ArchiveKey
-from minkgen.opera.odim_file import OdimFile, open_odim_file
+from minkgen.opera.odim.decoding import PRODUCT_SCALING, Scaling, decode_array
+from minkgen.opera.odim.odim_file import OdimFile, open_odim_file
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -376,16 +376,6 @@ def open_composite(path: str | Path, *, accepted: tuple[Scaling, ...] = ()) -> x
             "Conventions": "CF-1.11",
         },
     )
-
-
-def grid_coordinates(grid: Grid) -> dict[str, Any]:
-    """Return the coordinate variables of a grid with their CF attributes."""
-    axis = {"units": "m", "grid_mapping": "spatial_ref"}
-    return {
-        "y": ("y", grid.y, {"standard_name": "projection_y_coordinate", **axis}),
-        "x": ("x", grid.x, {"standard_name": "projection_x_coordinate", **axis}),
-        "spatial_ref": ((), np.int32(0), opera_crs().to_cf()),
-    }
 
 
 def _naive(time: datetime) -> np.datetime64:

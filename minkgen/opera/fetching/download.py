@@ -14,9 +14,9 @@ from uuid import uuid4
 import requests
 
 from minkgen.errors import SourceError
-from minkgen.opera.headers import strong_etag
-from minkgen.opera.http import Client, InterruptedTransferError
-from minkgen.opera.sources import Fetched, Listed
+from minkgen.opera.fetching.headers import strong_etag
+from minkgen.opera.fetching.http import Client, InterruptedTransferError
+from minkgen.opera.fetching.sources import Fetched, Listed
 
 __all__ = ["download"]
 

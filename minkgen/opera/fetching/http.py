@@ -21,8 +21,8 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from minkgen.errors import MinkgenError, TransferError
-from minkgen.opera.headers import origin, redirect_target, wait_asked_for
-from minkgen.opera.politeness import Pace, TransferPolicy, Waiting
+from minkgen.opera.fetching.headers import origin, redirect_target, wait_asked_for
+from minkgen.opera.fetching.politeness import Pace, TransferPolicy, Waiting
 
 __all__ = [
     "Client",

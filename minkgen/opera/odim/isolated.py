@@ -21,16 +21,16 @@ from typing import Self
 import numpy as np
 
 from minkgen.errors import SourceError, TaskError
-from minkgen.opera.decoding import Scaling
-from minkgen.opera.isolated_messages import (
+from minkgen.opera.keys import ArchiveKey
+from minkgen.opera.odim import Composite
+from minkgen.opera.odim.decoding import Scaling
+from minkgen.opera.odim.isolated_messages import (
     LONGEST_MESSAGE,
     READY,
     SHARED_BYTES,
     parse_reply,
     request,
 )
-from minkgen.opera.keys import ArchiveKey
-from minkgen.opera.odim import Composite
 
 __all__ = ["IsolatedReader"]
 
@@ -211,7 +211,7 @@ class IsolatedReader:
         seconds = math.ceil(self.time_limit_seconds) + _ORPHAN_SECONDS
         limits = [self._descriptor, self.memory_bytes, seconds]
         # -P: a file in the working directory must not pass for a library.
-        command = [sys.executable, "-P", "-m", "minkgen.opera.isolated_child"]
+        command = [sys.executable, "-P", "-m", "minkgen.opera.odim.isolated_child"]
         with other:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [*command, *map(str, limits)],
