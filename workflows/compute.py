@@ -32,9 +32,8 @@ from minkgen.store.build import (
 from minkgen.store.composites import Composites, open_composites, refuse_other_recipe
 from minkgen.store.layout import (
     LAYOUT_VERSION,
-    OPERA_ATTRIBUTION,
-    SYNTHETIC_ATTRIBUTION,
     StorePaths,
+    attribution_of,
 )
 from minkgen.store.snapshot import open_snapshot
 from minkgen.tiles.eligibility import cut_tile
@@ -240,7 +239,7 @@ def _plan(
             "python": platform.python_version(),
             **{name: version(name) for name in _RECORDED},
         },
-        "attribution": _attribution(frames),
+        "attribution": attribution_of(SYNTHETIC_MARK in frame.source for frame in frames.values()),
     }
     return SnapshotPlan(
         name=f"{recipe.name}-{full_hash[:12]}",
@@ -250,13 +249,6 @@ def _plan(
         tile_size=recipe.tiles.size,
         thresholds=climate.thresholds,
     )
-
-
-def _attribution(frames: dict[datetime, Frame]) -> str:
-    made_up = [SYNTHETIC_MARK in frame.source for frame in frames.values()]
-    if not any(made_up):
-        return OPERA_ATTRIBUTION
-    return SYNTHETIC_ATTRIBUTION if all(made_up) else f"{OPERA_ATTRIBUTION}; in part made up"
 
 
 def _rows_digest(table: pa.Table) -> str:

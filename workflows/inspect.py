@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from minkgen.errors import StoreError
+from minkgen.errors import InputError, StoreError
 from minkgen.evaluate.calendar import NOT_ASKED, UNKNOWN_ERA, draw_calendar
 from minkgen.evaluate.figures import as_png
 from minkgen.opera.odim import SYNTHETIC_MARK
@@ -23,10 +23,9 @@ from minkgen.store.composites import open_composites
 from minkgen.store.files import read_json, write_bytes
 from minkgen.store.flags import flags_of
 from minkgen.store.layout import (
-    OPERA_ATTRIBUTION,
     SAMPLES_PER_SHARD,
-    SYNTHETIC_ATTRIBUTION,
     StorePaths,
+    attribution_of,
 )
 from minkgen.store.ledger import STATES, Slot, read_ledger
 from minkgen.store.snapshot import SPLITS, Snapshot, open_snapshot
@@ -162,10 +161,7 @@ class StoreReport:
 
     def attribution(self) -> str:
         """Return source and licence of the frames."""
-        made_up = [mark for day in self.days for mark in day.made_up]
-        if not any(made_up):
-            return OPERA_ATTRIBUTION
-        return SYNTHETIC_ATTRIBUTION if all(made_up) else f"{OPERA_ATTRIBUTION}; in part made up"
+        return attribution_of(mark for day in self.days for mark in day.made_up)
 
 
 def inspect_store(store: str | Path, progress: Progress | None = None) -> StoreReport:
@@ -310,6 +306,8 @@ def draw_report(report: StoreReport, picture: Path) -> None:
     ------
     StoreError
         If the store has no ledger.
+    InputError
+        If the picture cannot be written there.
     """
     calendar = report.calendar()
     if not calendar:
@@ -330,4 +328,9 @@ def draw_report(report: StoreReport, picture: Path) -> None:
         title=f"{report.store.resolve().name}: {report.product} on {report.grid}",
         attribution=report.attribution(),
     )
-    write_bytes(picture, as_png(figure))
+    try:
+        write_bytes(picture, as_png(figure))
+    except OSError as error:
+        raise InputError(
+            "the picture cannot be written", where=picture, got=error, hint="give another --picture"
+        ) from error

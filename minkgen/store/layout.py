@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -23,6 +23,7 @@ __all__ = [
     "SAMPLES_PER_SHARD",
     "SYNTHETIC_ATTRIBUTION",
     "StorePaths",
+    "attribution_of",
     "consolidate",
     "grid_mapping_attributes",
     "zstd",
@@ -101,6 +102,14 @@ class StorePaths:
     def climate(self, key: str) -> Path:
         """Return the path of thresholds, floors, histograms and normalisation."""
         return self.root / "climate" / f"{key}.json"
+
+
+def attribution_of(made_up: Iterable[bool]) -> str:
+    """Return source and licence of frames, by whether each of them is made up."""
+    kinds = set(made_up)
+    if kinds == {True}:
+        return SYNTHETIC_ATTRIBUTION
+    return f"{OPERA_ATTRIBUTION}; in part made up" if True in kinds else OPERA_ATTRIBUTION
 
 
 def zstd() -> ZstdCodec:

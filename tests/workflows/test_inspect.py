@@ -17,7 +17,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from minkgen.errors import StoreError
+from minkgen.errors import InputError, StoreError
 from minkgen.evaluate.calendar import COLOURS
 from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.gamma.thresholds import physical_thresholds
@@ -267,6 +267,12 @@ def test_the_picture_shows_states_and_eras(store: Path, tmp_path: Path) -> None:
         if (np.abs(image - to_rgb(colour)).max(axis=2) < 0.005).sum() > 50
     }
     assert kinds == set(COLOURS) - {"CIRRUS"}
+
+
+def test_a_picture_that_cannot_be_written_is_refused(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(InputError, match="picture cannot be written"):
+        draw_report(inspect_store(store), tmp_path / "file" / "calendar.png")
 
 
 def test_neither_dask_nor_a_network_is_needed(store: Path) -> None:
