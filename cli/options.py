@@ -28,7 +28,8 @@ def _read(path: str, settings: tuple[str, ...], given: dict[str, Any]) -> Recipe
         for name, value in given.items()
         if value is not None
     ]
-    return load_recipe(path, [*settings, *shorthands])
+    # Settings come last: they may refine what a shorthand replaces as a whole.
+    return load_recipe(path, [*shorthands, *settings])
 
 
 def _source(value: str) -> dict[str, str]:

@@ -44,6 +44,24 @@ def test_a_faulty_recipe_exits_2_and_writes_nothing(recipe_file: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
+    ("source", "setting", "status", "expected"),
+    [
+        ("api", "source.endpoint=foo", 2, "source.api.endpoint: string should match"),
+        ("archive", "source.bucket=3", 2, "source.archive.bucket: input should be a valid string"),
+        ("http://127.0.0.1:9", "download.attempts=1", 1, "the server cannot be reached"),
+        ("./api", "seed=1", 1, "the source folder is not there"),
+    ],
+)
+def test_a_source_is_a_folder_a_name_or_an_address_and_settings_refine_it(
+    recipe_file: Path, tmp_path: Path, source: str, setting: str, status: int, expected: str
+) -> None:
+    done = minkgen("ingest", recipe_file, "--source", source, "--set", setting, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert expected in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["ingest"], "Missing argument 'RECIPE'"),
