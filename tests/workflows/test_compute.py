@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from minkgen.grid import TEST_2KM
 from minkgen.opera.keys import ArchiveKey
 from minkgen.opera.synthetic import write_composite
 from minkgen.recipe import Recipe
+from minkgen.store.frames import read_frames
+from minkgen.store.layout import StorePaths
 from minkgen.store.snapshot import open_snapshot
 from minkgen.tiles.mixup import mix_tile
 from minkgen.workflows import compute as compute_module
@@ -76,6 +78,31 @@ def test_a_snapshot_holds_what_the_definitions_say(recipe: Recipe) -> None:
             assert np.array_equal(dataset["mixup_gamma"].values[3], again)
     rank = int(np.ceil(0.95 * len(wet_values))) - 1
     assert wet_values[rank] in thresholds  # from the training split alone, by the inverted CDF
+
+
+def test_flagged_frames_are_left_out_only_if_the_recipe_says_so(recipe: Recipe) -> None:
+    paths = StorePaths(recipe.store)
+    largest = {time: row["max_rate"] for time, row in read_frames(paths, date(2024, 7, 1)).items()}
+    limit = float(np.quantile(list(largest.values()), 0.75))
+    flagged = {time for time, rate in largest.items() if rate > limit}
+    assert flagged
+    rules = recipe.flags.model_copy(
+        update={"spike": recipe.flags.spike.model_copy(update={"above_mm_h": limit})}
+    )
+    judged = recipe.model_copy(update={"flags": rules})
+    kept = compute(judged)
+    assert kept.rows == compute(recipe, new_version=True).rows
+    metadata = open_snapshot(recipe.store, kept.snapshot.name).metadata
+    assert metadata["inputs"]["excluded"] == {"composites": 0}
+    assert metadata["normalisation"]["max_rate"] <= limit
+
+    excluding = judged.model_copy(update={"exclude_flags": ("spike",)})
+    result = compute(excluding, new_version=True)
+    excluded = open_snapshot(recipe.store, result.snapshot.name).metadata["inputs"]["excluded"]
+    assert excluded["spike"] == excluded["composites"] > 0
+    for split in ("train", "validation", "test"):
+        times = minkgen.open_features(recipe.store, split)["time"].values
+        assert not {np.datetime64(time.replace(tzinfo=None)) for time in flagged} & set(times)
 
 
 def test_splits_keep_their_gap(recipe: Recipe) -> None:
