@@ -221,9 +221,9 @@ class _Ways(NamedTuple):
                 way(tiles)
 
     def gamma_on_two_threads(self, tiles: Float32) -> None:
-        """Compute eight batches, each on whichever of two threads is free."""
+        """Compute four batches, each on whichever of two threads is free."""
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(self.gamma, np.array_split(tiles, min(8, len(tiles)))))
+            list(pool.map(self.gamma, np.array_split(tiles, min(4, len(tiles)))))
 
     def weight_maps_in_batches(self, tiles: Float32) -> None:
         """Compute the maps of a few tiles at a time."""
