@@ -16,6 +16,7 @@ import click
 from minkgen.cli.main import DONE
 from minkgen.cli.options import output_options
 from minkgen.cli.render import show_progress, show_result
+from minkgen.products import PRODUCTS
 
 if TYPE_CHECKING:
     from minkgen.workflows.inspect import DayReport, StoreReport
@@ -24,7 +25,6 @@ __all__ = ["command", "report_as_dict"]
 
 _SHOWN = 10
 _MOST_LINES_OF_DAYS = 40
-_SLOTS_PER_HOUR, _SLOTS_PER_DAY = 4, 96
 _LEGEND = "# all ok, + partly ok, . absent, F any failed, C any corrupt, blank not asked"
 
 
@@ -43,9 +43,16 @@ def _png(_: click.Context, __: click.Parameter, path: Path | None) -> Path | Non
     metavar="FILE.png",
     help="Draw the calendar, too: days by hours, coloured by state and era.",
 )
+@click.option(
+    "--product",
+    type=click.Choice(["RATE", "ACRR", "DBZH"]),
+    help="Whose composites, if the store has several; the first of them by default.",
+)
 @output_options
-def command(store: Path, *, picture: Path | None, as_json: bool, quiet: bool) -> int:
-    """Show the calendar of STORE: of every quarter of an hour, whether it is there.
+def command(
+    store: Path, *, product: str | None, picture: Path | None, as_json: bool, quiet: bool
+) -> int:
+    """Show the calendar of STORE: of every expected composite, whether it is there.
 
     Up to 40 days have a line each, with a character for every hour; longer periods have a line for
     every month, with a character for every day; all in UTC. Slots that are failed or corrupt are
@@ -56,12 +63,13 @@ def command(store: Path, *, picture: Path | None, as_json: bool, quiet: bool) ->
     Examples:
       minkgen inspect store
       minkgen inspect store --picture calendar.png
+      minkgen inspect store --product DBZH
       minkgen inspect store --json | jq .states
     """
     from minkgen.workflows.inspect import draw_report, inspect_store
 
     with show_progress(quiet=quiet) as progress:
-        report = inspect_store(store, progress)
+        report = inspect_store(store, product, progress)
     if picture is not None:
         draw_report(report, picture)
 
@@ -89,6 +97,9 @@ def report_as_dict(report: StoreReport) -> dict[str, Any]:
         ``store`` : str
             Its path.
         ``grid``, ``product`` : str
+            Of the composites that this is about.
+        ``products`` : list of str
+            All that the store has composites of.
         ``years`` : [int, int]
             First and last calendar year of the time axis.
         ``first``, ``last`` : str or null
@@ -118,6 +129,7 @@ def report_as_dict(report: StoreReport) -> dict[str, Any]:
         "store": str(report.store),
         "grid": report.grid,
         "product": report.product,
+        "products": list(report.products),
         "years": list(report.years),
         "first": None if asked is None else f"{asked[0]:%FT%R}",
         "last": None if asked is None else f"{asked[1]:%FT%R}",
@@ -193,28 +205,29 @@ def _calendar(report: StoreReport) -> list[str]:
     days = report.calendar()
     if not days:
         return []
+    whole = PRODUCTS[report.product].slots_per_day
     if len(days) <= _MOST_LINES_OF_DAYS:
         ruler = f"{'':10}  00    06    12    18"
-        return [_LEGEND, ruler, *(_day_line(day, known) for day, known in days.items())]
+        return [_LEGEND, ruler, *(_day_line(day, known, whole) for day, known in days.items())]
     months: dict[tuple[int, int], dict[int, DayReport | None]] = {}
     for day, known in days.items():
         months.setdefault((day.year, day.month), {})[day.day] = known
     ruler = f"{'':7}  1         11        21        31"
-    return [_LEGEND, ruler, *(_month_line(*month, known) for month, known in months.items())]
+    return [_LEGEND, ruler, *(_month_line(*month, known, whole) for month, known in months.items())]
 
 
-def _day_line(day: date, known: DayReport | None) -> str:
+def _day_line(day: date, known: DayReport | None, whole: int) -> str:
     hours: list[list[str]] = [[] for _ in range(24)]
     for time, slot in known.slots.items() if known is not None else ():
         hours[time.hour].append(slot.state)
-    signs = "".join(_sign(states, _SLOTS_PER_HOUR) for states in hours)
+    signs = "".join(_sign(states, whole // 24) for states in hours)
     return f"{day} |{signs}| {_told(known)}"
 
 
-def _month_line(year: int, month: int, days: dict[int, DayReport | None]) -> str:
+def _month_line(year: int, month: int, days: dict[int, DayReport | None], whole: int) -> str:
     known = {number: day for number, day in days.items() if day is not None}
     signs = "".join(
-        _sign([slot.state for slot in known[number].slots.values()], _SLOTS_PER_DAY)
+        _sign([slot.state for slot in known[number].slots.values()], whole)
         if number in known
         else " "
         for number in range(1, calendar.monthrange(year, month)[1] + 1)

@@ -1,4 +1,4 @@
-"""The grids of OPERA composites: one projection, three registered extents, north first.
+"""The grids of OPERA composites: one projection, four registered extents, north first.
 
 Arrays run from north to south (row 0 is the northernmost) and from west to east. Coordinates are
 pixel centres in metres of the OPERA Lambert azimuthal equal-area projection, in which the outer
@@ -21,6 +21,7 @@ __all__ = [
     "GRIDS",
     "OPERA_1KM",
     "OPERA_2KM",
+    "TEST_1KM",
     "TEST_2KM",
     "Grid",
     "grid_coordinates",
@@ -146,8 +147,9 @@ OPERA_2KM = Grid("opera_2km", 2200, 1900, 2.0, 0.0, 0.0)
 OPERA_1KM = Grid("opera_1km", 4400, 3800, 1.0, 0.0, 0.0)
 # 4 x 5 whole tiles over the Netherlands, Germany and Denmark: tests need no full composites.
 TEST_2KM = Grid("test_2km", 512, 640, 2.0, 1_280_000.0, -1_792_000.0)
+TEST_1KM = Grid("test_1km", 512, 640, 1.0, 1_280_000.0, -1_792_000.0)
 
-GRIDS: dict[str, Grid] = {grid.name: grid for grid in (OPERA_2KM, OPERA_1KM, TEST_2KM)}
+GRIDS: dict[str, Grid] = {grid.name: grid for grid in (OPERA_2KM, OPERA_1KM, TEST_2KM, TEST_1KM)}
 
 
 def _projection_parameters(projdef: str) -> dict[str, str | float]:

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from minkgen.errors import RecipeError
 from minkgen.grid import GRIDS
 from minkgen.recipe import Recipe, Window, split_faults
+from minkgen.recipe.rain import rain_faults
 
 __all__ = ["load_recipe", "shipped_recipes"]
 
@@ -41,22 +42,32 @@ def _cross_faults(sections: Mapping[str, Any]) -> list[str]:
                 f"tiles: no tile of {tiles.size} pixels at offset {list(tiles.offset)} fits into "
                 f"{grid.name} ({grid.height} x {grid.width})"
             )
+    if {"product", "grid", "hourly", "z_r", "splits"} <= sections.keys():
+        faults += rain_faults(
+            sections["product"],
+            sections["grid"],
+            hourly=sections["hourly"],
+            z_r=sections["z_r"],
+            gap_hours=sections["splits"].gap_hours,
+        )
     return faults
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:
     """Return the keys that the section at a path knows."""
-    fields: Any = Recipe
+    sections: list[type[BaseModel]] = [Recipe]
     for part in location:
-        if not (isinstance(fields, type) and issubclass(fields, BaseModel)):
-            return []
-        field = fields.model_fields.get(str(part))
-        if field is None:
-            return []
-        fields = field.annotation
-    if isinstance(fields, type) and issubclass(fields, BaseModel):
-        return list(fields.model_fields)
-    return []
+        fields = [each.model_fields[str(part)] for each in sections if part in each.model_fields]
+        # A part that is no key is the kind of a section that has several.
+        sections = [kind for field in fields for kind in _sections(field.annotation)] or sections
+    return [key for section in sections for key in section.model_fields]
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    """Return the sections that an annotation allows: itself, or those of a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections(part)]
 
 
 def _describe(error: ErrorDetails) -> str:
@@ -119,6 +130,7 @@ def _structural_faults(data: Mapping[str, Any]) -> list[str]:
             _describe(detail)
             for detail in details
             if not (detail["type"] == "too_short" and detail["loc"] in inner)
+            and detail["loc"]  # what concerns several sections is found section by section
         ]
         if unknown:
             for detail in unknown:

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import reduce
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,14 +39,13 @@ from minkgen.recipe import (
     Tiles,
     digest,
 )
-from minkgen.store.composites import open_composites
 from minkgen.store.files import read_json, write_json
-from minkgen.store.layout import StorePaths
 from minkgen.tiles.eligibility import cut_tile
 from minkgen.tiles.table import minutes, sample_keys, wet_rows
 from minkgen.workflows.cluster import run_tasks
 from minkgen.workflows.progress import Progress
-from minkgen.workflows.scan import Frame, tiles_by_time
+from minkgen.workflows.rain import Frame, RainSource
+from minkgen.workflows.scan import tiles_by_time
 
 __all__ = ["Climate", "fit_climate"]
 
@@ -80,14 +78,14 @@ class Climate:
 class ClimateTask:
     """The eligible training tiles of one day, and which of them lifetimes are taken from."""
 
-    store: Path
+    source: RainSource
     day: date
     rows: pa.Table
     lifetimes: tuple[bool, ...]
     tiles: Tiles
 
     def __str__(self) -> str:
-        return f"{self.day} of {self.store}"
+        return f"{self.day} of {self.source.paths.root}"
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ class DayClimate:
 
 def fit_climate(
     client: Client,
-    paths: StorePaths,
+    source: RainSource,
     recipe: Recipe,
     training: pa.Table,
     frames: Mapping[datetime, Frame],
@@ -120,7 +118,7 @@ def fit_climate(
     Parameters
     ----------
     client : distributed.Client
-    paths : StorePaths
+    source : RainSource
     recipe : Recipe
     training : pyarrow.Table
         The samples of the training split; dry ones are left out.
@@ -136,16 +134,17 @@ def fit_climate(
     eligible = wet_rows(training)
     window = recipe.splits.trimmed()["train"]
     flagged = {time for time, frame in frames.items() if frame.flags and time in window}
-    sections = {"seed", "grid", "tiles", "thresholds", "persistence", "flags"}
+    sections = {"seed", "tiles", "thresholds", "persistence", "flags"}
     decided = {
         "recipe": recipe.model_dump(mode="json", include=sections),
+        "rain": recipe.rain(),
         "window": window.model_dump(mode="json"),
         "inputs": {f"{t:%FT%R}": frame.sha256 for t, frame in frames.items() if t in window},
         "flagged": [f"{time:%FT%R}" for time in sorted(flagged)],
     }
-    path = paths.climate(digest(decided)[:16])
+    path = source.paths.climate(digest(decided)[:16])
     if not path.exists():
-        tasks = _tasks(paths, recipe, eligible)
+        tasks = _tasks(source, recipe, eligible)
         progress.stage("climatology", len(tasks))
         what = "the climatology of a day could not be counted"
         days = run_tasks(client, climate_day, tasks, progress, what=what)
@@ -162,7 +161,7 @@ def fit_climate(
     )
 
 
-def _tasks(paths: StorePaths, recipe: Recipe, eligible: pa.Table) -> list[ClimateTask]:
+def _tasks(source: RainSource, recipe: Recipe, eligible: pa.Table) -> list[ClimateTask]:
     keys = sample_keys(eligible, recipe.seed)
     chosen = np.zeros(eligible.num_rows, bool)
     chosen[np.argsort(keys, kind="stable")[: recipe.persistence.sample_tiles]] = True
@@ -174,7 +173,7 @@ def _tasks(paths: StorePaths, recipe: Recipe, eligible: pa.Table) -> list[Climat
         first_time = rows["time"][0].as_py()
         tasks.append(
             ClimateTask(
-                paths.root, first_time.date(), rows, tuple(chosen[index].tolist()), recipe.tiles
+                source, first_time.date(), rows, tuple(chosen[index].tolist()), recipe.tiles
             )
         )
     return tasks
@@ -182,11 +181,11 @@ def _tasks(paths: StorePaths, recipe: Recipe, eligible: pa.Table) -> list[Climat
 
 def climate_day(task: ClimateTask) -> DayClimate:
     """Count the wet values of one day's tiles, and the lifetimes of those that were drawn."""
-    composites = open_composites(StorePaths(task.store))
+    composites = task.source.open()
     wet_values: list[np.ndarray[Any, np.dtype[np.float32]]] = []
     drawn: list[np.ndarray[Any, np.dtype[np.float32]]] = []
     for time, first, corners in tiles_by_time(task.rows):
-        frame = composites.read("rain_rate", time)[0]
+        frame = task.source.read(composites, time)
         for offset, (row, column) in enumerate(corners):
             tile = cut_tile(frame, row, column, task.tiles)
             wet_values.append(tile[tile > 0])

@@ -29,7 +29,7 @@ from minkgen.store.build import (
     publish,
     write_part,
 )
-from minkgen.store.composites import Composites, open_composites, refuse_other_recipe
+from minkgen.store.composites import Composites, refuse_other_recipe
 from minkgen.store.layout import (
     LAYOUT_VERSION,
     StorePaths,
@@ -42,7 +42,8 @@ from minkgen.tiles.table import minutes, select_rows
 from minkgen.workflows.climate import Climate, fit_climate
 from minkgen.workflows.cluster import open_client, run_tasks
 from minkgen.workflows.progress import Progress, Silent
-from minkgen.workflows.scan import Frame, choose_frames, ok_frames, scan_tiles, tiles_by_time
+from minkgen.workflows.rain import Frame, RainSource, rain_frames
+from minkgen.workflows.scan import choose_frames, scan_tiles, tiles_by_time
 
 __all__ = ["ComputeResult", "compute"]
 
@@ -80,7 +81,7 @@ class PartTask:
     """What the task of one part needs to know."""
 
     staging: Path
-    store: Path
+    source: RainSource
     part: Part
     rows: pa.Table
     recipe: Recipe
@@ -117,18 +118,18 @@ def compute(
         If a task failed; nothing is published, and finished parts are kept.
     """
     progress = progress or Silent()
-    paths = StorePaths(recipe.store.absolute())
-    composites = open_composites(paths)
+    source = RainSource.of(recipe)
+    paths, composites = source.paths, source.open()
     _refuse_other_recipe(paths, composites, recipe, new_version)
-    found = ok_frames(paths, recipe.period, recipe.flags)
+    found = rain_frames(source, recipe)
     frames, excluded = choose_frames(found, recipe)
     _require_frames(frames, found, recipe)
     warm_up()  # once, before several processes would each compile the kernel
     with open_client(recipe.cluster) as client:
-        tiles = scan_tiles(client, paths, recipe, frames, progress)
+        tiles = scan_tiles(client, source, recipe, frames, progress)
         rows = select_rows(tiles, recipe)
         _require_rows(rows, recipe)
-        climate = fit_climate(client, paths, recipe, rows["train"], frames, progress)
+        climate = fit_climate(client, source, recipe, rows["train"], frames, progress)
         plan = _plan(composites, recipe, rows, climate, frames, excluded)
         target = paths.features / f"{plan.name}.zarr"
         done = 0
@@ -136,7 +137,7 @@ def compute(
             make_current(paths, target)
         else:
             staging = create_staging(paths, plan)
-            done = _compute_parts(client, paths, staging, plan, recipe, climate, progress)
+            done = _compute_parts(client, source, staging, plan, recipe, climate, progress)
             publish(paths, staging, plan)
     return ComputeResult(
         snapshot=target,
@@ -258,7 +259,7 @@ def _rows_digest(table: pa.Table) -> str:
 
 def _compute_parts(
     client: Client,
-    paths: StorePaths,
+    source: RainSource,
     staging: Path,
     plan: SnapshotPlan,
     recipe: Recipe,
@@ -269,7 +270,7 @@ def _compute_parts(
     tasks = [
         PartTask(
             staging,
-            paths.root,
+            source,
             part,
             plan.rows[part.split].slice(part.start, part.count).combine_chunks(),
             recipe,
@@ -291,7 +292,7 @@ def _compute_parts(
 
 def compute_part(task: PartTask) -> int:
     """Cut, measure and mix the tiles of one part, and write its shards; return their number."""
-    composites = open_composites(StorePaths(task.store))
+    composites = task.source.open()
     pixel_km = composites.grid.pixel_km
     tiles = _cut_tiles(composites, task)
     write_part(task.staging, task.part, "rain_rate", tiles)
@@ -310,7 +311,7 @@ def _cut_tiles(composites: Composites, task: PartTask) -> npt.NDArray[np.float32
     size = task.recipe.tiles.size
     tiles = np.empty((task.part.count, size, size), np.float32)
     for time, index, corners in tiles_by_time(task.rows):
-        frame = composites.read("rain_rate", time)[0]
+        frame = task.source.read(composites, time)
         for offset, (row, column) in enumerate(corners):
             tiles[index + offset] = cut_tile(frame, row, column, task.recipe.tiles)
     return tiles

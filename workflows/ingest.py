@@ -13,7 +13,7 @@ from minkgen.grid import GRIDS
 from minkgen.opera.fetching.http import close_clients
 from minkgen.opera.fetching.sources import Source
 from minkgen.opera.odim.decoding import Scaling
-from minkgen.recipe import COMPOSITE_MINUTES, Recipe
+from minkgen.recipe import Recipe
 from minkgen.recipe.fetching import FolderSource
 from minkgen.store.composites import create_composites
 from minkgen.store.layout import StorePaths
@@ -84,7 +84,7 @@ def ingest(recipe: Recipe, progress: Progress | None = None) -> IngestResult:
         If a day could not be worked on for a reason that lies not in its files.
     """
     progress = progress or Silent()
-    paths = StorePaths(recipe.store.absolute())
+    paths = StorePaths(recipe.store.absolute(), recipe.composites.group)
     ledgers = [read_ledger(paths, day) for day in recipe.period.days()]
     now = datetime.now(UTC)
     missing = {ledger.day: _missing(ledger, recipe, now) for ledger in ledgers}
@@ -129,7 +129,7 @@ def _task(
 ) -> DayTask:
     is_remote = not isinstance(recipe.source, FolderSource)
     return DayTask(
-        store=paths.root,
+        paths=paths,
         source=source,
         day=day,
         times=times,
@@ -163,8 +163,8 @@ def _workers(recipe: Recipe) -> int:
 def _missing(ledger: DayLedger, recipe: Recipe, now: datetime) -> tuple[datetime, ...]:
     """Return the slots of a day that are to be asked for, in order."""
     midnight = datetime(ledger.day.year, ledger.day.month, ledger.day.day, tzinfo=UTC)
-    step = timedelta(minutes=COMPOSITE_MINUTES)
-    times = [midnight + index * step for index in range(timedelta(days=1) // step)]
+    product = recipe.composites
+    times = [midnight + index * product.step for index in range(product.slots_per_day)]
     settled = now - timedelta(hours=recipe.download.recheck_absent_hours)
     asks_again = isinstance(recipe.source, FolderSource)
 

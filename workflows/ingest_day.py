@@ -22,9 +22,9 @@ from minkgen.opera.fetching.sources import Fetched, Listed, Source
 from minkgen.opera.odim import Composite
 from minkgen.opera.odim.decoding import Scaling
 from minkgen.opera.odim.isolated import IsolatedReader
-from minkgen.store.composites import Composites, open_composites
+from minkgen.store.composites import QUALITY, Composites, open_composites
 from minkgen.store.frames import describe_frame, read_frames, write_frames
-from minkgen.store.layout import FRAMES_PER_SHARD, StorePaths
+from minkgen.store.layout import StorePaths
 from minkgen.store.ledger import STATES, DayLedger, Slot, State, read_ledger, write_ledger
 
 __all__ = ["DayResult", "DayTask", "ShardWriter", "ingest_day"]
@@ -36,7 +36,8 @@ class DayTask:
 
     Attributes
     ----------
-    store : Path
+    paths : StorePaths
+        The store, and the group of the product.
     source : Source
     day : date
     times : tuple of datetime
@@ -49,7 +50,7 @@ class DayTask:
         Keep fetched files in the store.
     """
 
-    store: Path
+    paths: StorePaths
     source: Source
     day: date
     times: tuple[datetime, ...]
@@ -58,7 +59,7 @@ class DayTask:
     keep_raw: bool = False
 
     def __str__(self) -> str:
-        return f"{self.day} into {self.store}"
+        return f"{self.day} into {self.paths.root}"
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,13 @@ class DayResult:
 
 def ingest_day(task: DayTask) -> DayResult:
     """Ingest one day."""
-    paths = StorePaths(task.store)
+    paths = task.paths
     composites = open_composites(paths)
     ledger = read_ledger(paths, task.day)
     frames = read_frames(paths, task.day)
     before = dict(ledger.slots)
     with _incoming(paths, task.day) as folder, IsolatedReader() as reader:
-        day = _Day(task, paths, folder, reader)
+        day = _Day(task, composites, folder, reader)
         shard = ShardWriter(composites, ledger)
         for times in composites.shards_of(task.day):
             wanted = [time for time in times if time in task.times and not ledger.ok(time)]
@@ -123,17 +124,17 @@ class _Day:
     """A day's listing, and what becomes of each of its files."""
 
     def __init__(
-        self, task: DayTask, paths: StorePaths, folder: Path, reader: IsolatedReader
+        self, task: DayTask, composites: Composites, folder: Path, reader: IsolatedReader
     ) -> None:
         self.task = task
-        self.paths = paths
+        self.paths = composites.paths
         self.folder = folder
         self.reader = reader
         self.checked = f"{datetime.now(UTC):%FT%TZ}"
         self.listing: dict[datetime, Listed] = {}
         self.listing_failed: str | None = None
         try:
-            self.listing = task.source.list_day(task.day)
+            self.listing = task.source.list_day(task.day, composites.product.quantity)
         except (TransferError, SourceError) as error:
             self.listing_failed = error.one_line()
 
@@ -238,7 +239,7 @@ class ShardWriter:
     """Gathers the frames of one shard after the other, and writes each as a whole.
 
     One array is used for all of them: fresh pages for 400 MB cost as much as decoding the frames
-    (0.5 s, measured). It holds the rain rates first; quality waits compressed (about 1 MB a frame
+    (0.5 s, measured). It holds the values first; quality waits compressed (about 1 MB a frame
     against 17) until they are written.
 
     Parameters
@@ -252,12 +253,13 @@ class ShardWriter:
 
     def __init__(self, composites: Composites, ledger: DayLedger) -> None:
         self.composites = composites
+        self.product = composites.product
         self._ledger = ledger
         self.begin([])
 
     @cached_property
     def _frames(self) -> npt.NDArray[np.float32]:
-        return np.empty((FRAMES_PER_SHARD, *self.composites.grid.shape), np.float32)
+        return np.empty((self.product.frames_per_shard, *self.composites.grid.shape), np.float32)
 
     def begin(self, times: list[datetime]) -> None:
         """Begin a shard with these slots."""
@@ -268,7 +270,7 @@ class ShardWriter:
     def put(self, time: datetime, composite: Composite) -> None:
         """Add a frame."""
         if not self._quality:
-            self._fill("rain_rate")
+            self._fill(self.product.variable)
         self._frame(time)[:] = composite.values
         quality = composite.quality
         self._quality[time] = None if quality is None else self._codec.encode(quality)
@@ -277,15 +279,15 @@ class ShardWriter:
         """Write the shard, if a frame was added to it."""
         if not self._quality:
             return
-        self._write("rain_rate")
-        self._fill("quality")
+        self._write(self.product.variable)
+        self._fill(QUALITY)
         for time, encoded in self._quality.items():
             if encoded is not None:
                 frame = self._frame(time)
                 frame[:] = np.frombuffer(self._codec.decode(encoded), np.float32).reshape(
                     frame.shape
                 )
-        self._write("quality")
+        self._write(QUALITY)
 
     def _frame(self, time: datetime) -> npt.NDArray[np.float32]:
         frame: npt.NDArray[np.float32] = self._frames[self._times.index(time)]

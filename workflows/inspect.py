@@ -17,10 +17,11 @@ from minkgen.errors import InputError, StoreError
 from minkgen.evaluate.calendar import NOT_ASKED, UNKNOWN_ERA, draw_calendar
 from minkgen.evaluate.figures import as_png
 from minkgen.opera.odim import SYNTHETIC_MARK
-from minkgen.recipe import COMPOSITE_MINUTES, FlagRules
+from minkgen.products import PRODUCTS, product_of_group
+from minkgen.recipe import FlagRules
 from minkgen.store.build import Part, is_written
-from minkgen.store.composites import open_composites
-from minkgen.store.files import read_json, write_bytes
+from minkgen.store.composites import held_products, open_composites
+from minkgen.store.files import write_bytes
 from minkgen.store.flags import flags_of
 from minkgen.store.layout import (
     SAMPLES_PER_SHARD,
@@ -40,8 +41,6 @@ __all__ = [
     "inspect_store",
 ]
 
-_STEP = timedelta(minutes=COMPOSITE_MINUTES)
-_SLOTS_PER_DAY = timedelta(days=1) // _STEP
 _RULES = FlagRules()
 # Without the rosters of radars a year is read in 0.5 instead of 1.8 s.
 _FRAME_COLUMNS = [
@@ -114,6 +113,9 @@ class StoreReport:
     ----------
     store : Path
     grid, product : str
+        Of these composites.
+    products : tuple of str
+        All that the store has composites of.
     years : tuple of int
         First and last calendar year of the time axis.
     days : tuple of DayReport
@@ -125,6 +127,7 @@ class StoreReport:
     store: Path
     grid: str
     product: str
+    products: tuple[str, ...]
     years: tuple[int, int]
     days: tuple[DayReport, ...]
     snapshots: tuple[SnapshotReport, ...]
@@ -164,7 +167,9 @@ class StoreReport:
         return attribution_of(mark for day in self.days for mark in day.made_up)
 
 
-def inspect_store(store: str | Path, progress: Progress | None = None) -> StoreReport:
+def inspect_store(
+    store: str | Path, product: str | None = None, progress: Progress | None = None
+) -> StoreReport:
     """Read the ledgers, the frame tables and the snapshots of a store, and no composite.
 
     Flags are those of the default rules, whatever the recipe of the store says.
@@ -172,6 +177,8 @@ def inspect_store(store: str | Path, progress: Progress | None = None) -> StoreR
     Parameters
     ----------
     store : str or Path
+    product : {"RATE", "ACRR", "DBZH"}, optional
+        Whose composites; by default the first of them that the store has.
     progress : Progress, optional
 
     Returns
@@ -185,7 +192,9 @@ def inspect_store(store: str | Path, progress: Progress | None = None) -> StoreR
         would pass for a whole one.
     """
     progress = progress or Silent()
-    paths = StorePaths(Path(store))
+    held = held_products(StorePaths(Path(store)))
+    shown = PRODUCTS[product or (held or ("RATE",))[0]]
+    paths = StorePaths(Path(store), shown.group)
     composites = open_composites(paths)
     days = _ledger_days(paths)
     progress.stage("read ledgers", len(days))
@@ -196,7 +205,8 @@ def inspect_store(store: str | Path, progress: Progress | None = None) -> StoreR
     return StoreReport(
         store=paths.root,
         grid=composites.grid.name,
-        product=str(read_json(paths.identity)["product"]),
+        product=shown.quantity,
+        products=held,
         years=(composites.first_year, composites.last_year),
         days=tuple(reports),
         snapshots=tuple(_snapshots(paths)),
@@ -206,7 +216,7 @@ def inspect_store(store: str | Path, progress: Progress | None = None) -> StoreR
 
 def _ledger_days(paths: StorePaths) -> list[date]:
     days = []
-    for path in (paths.root / "ledger").glob("*.json"):
+    for path in (paths.root / "ledger" / paths.group).glob("*.json"):
         try:
             day = date.fromisoformat(path.stem)
         except ValueError:
@@ -220,14 +230,16 @@ def _ledger_days(paths: StorePaths) -> list[date]:
 
 
 def _inspect_day(paths: StorePaths, day: date) -> DayReport:
+    step = product_of_group(paths.group).step
     slots = dict(sorted(read_ledger(paths, day).slots.items()))
     for time, slot in slots.items():
-        if slot.state not in STATES or time.date() != day or _position(time) is None:
+        position = _position(time, step)
+        if slot.state not in STATES or time.date() != day or position is None:
             raise StoreError(
                 "the ledger is damaged",
                 where=paths.ledger(day),
                 got=f"{time:%FT%R} {slot.state}",
-                expected=f"quarters of an hour of {day} that are {', '.join(STATES)}",
+                expected=f"every {step} of {day}, states that are {', '.join(STATES)}",
                 hint="move the file away and run `minkgen ingest` again for this day",
             )
     rows = _frame_rows(paths, day)
@@ -243,10 +255,10 @@ def _inspect_day(paths: StorePaths, day: date) -> DayReport:
     )
 
 
-def _position(time: datetime) -> int | None:
+def _position(time: datetime, step: timedelta) -> int | None:
     """Return the index of a slot in its day, None if no slot begins at this time."""
     since_midnight = time - time.replace(hour=0, minute=0, second=0, microsecond=0)
-    return None if since_midnight % _STEP else since_midnight // _STEP
+    return None if since_midnight % step else since_midnight // step
 
 
 def _frame_rows(paths: StorePaths, day: date) -> dict[datetime, dict[str, Any]]:
@@ -316,12 +328,13 @@ def draw_report(report: StoreReport, picture: Path) -> None:
             where=report.store,
             hint="run `minkgen ingest` with the recipe first",
         )
-    kinds = np.full((len(calendar), _SLOTS_PER_DAY), NOT_ASKED, dtype=object)
+    product = PRODUCTS[report.product]
+    kinds = np.full((len(calendar), product.slots_per_day), NOT_ASKED, dtype=object)
     rows = {day: row for row, day in enumerate(calendar)}
     for day in report.days:
         for time, slot in day.slots.items():
             kind = day.eras[time] if slot.state == "ok" else slot.state
-            kinds[rows[day.day], _position(time)] = kind
+            kinds[rows[day.day], _position(time, product.step)] = kind
     figure = draw_calendar(
         tuple(calendar),
         kinds,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,64 +12,32 @@ import pyarrow.parquet as pq
 from distributed import Client
 
 from minkgen.grid import GRIDS
-from minkgen.recipe import FlagRules, Recipe, Tiles, Window, digest
-from minkgen.store.composites import open_composites
+from minkgen.recipe import Recipe, Tiles, digest
 from minkgen.store.files import write_table
-from minkgen.store.flags import flags_of
-from minkgen.store.frames import read_frames
-from minkgen.store.layout import StorePaths
-from minkgen.store.ledger import read_ledger
 from minkgen.tiles.eligibility import scan_frame
 from minkgen.tiles.regions import corners_in_region
 from minkgen.tiles.table import TILE_SCHEMA, frame_rows, merge_rows, minutes
 from minkgen.workflows.cluster import run_tasks
 from minkgen.workflows.progress import Progress
+from minkgen.workflows.rain import Frame, RainSource
 
-__all__ = ["Frame", "choose_frames", "days_of", "ok_frames", "scan_tiles", "tiles_by_time"]
+__all__ = ["choose_frames", "days_of", "scan_tiles", "tiles_by_time"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """An ok composite of the store: its source file's digest, its product, who made it, flags."""
-
-    sha256: str
-    product: str
-    source: str
-    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ScanTask:
     """The composites of one day, and the corners of the tiles that are looked at."""
 
-    store: Path
+    source: RainSource
     day: date
     products: Mapping[datetime, str]
     tiles: Tiles
     corners: tuple[tuple[int, int], ...]
 
     def __str__(self) -> str:
-        return f"{self.day} of {self.store}"
-
-
-def ok_frames(paths: StorePaths, period: Window, rules: FlagRules) -> dict[datetime, Frame]:
-    """Return the ok composites of a period in the order of their times.
-
-    Their flags are judged among the ok composites of the period alone, day by day: what else the
-    store holds changes none.
-    """
-    frames = {}
-    for day in period.days():
-        ledger, table = read_ledger(paths, day), read_frames(paths, day)
-        times = [time for time in sorted(ledger.slots) if ledger.ok(time) and time in period]
-        flags = flags_of([table[time] for time in times], rules)
-        for time in times:
-            row = table[time]
-            product = f"{row['era']}_{row['product']}"
-            frames[time] = Frame(row["sha256"], product, row["source"], flags[time])
-    return frames
+        return f"{self.day} of {self.source.paths.root}"
 
 
 def choose_frames(
@@ -127,7 +94,7 @@ def tiles_by_time(rows: pa.Table) -> Iterator[tuple[datetime, int, list[tuple[in
 
 def scan_tiles(
     client: Client,
-    paths: StorePaths,
+    source: RainSource,
     recipe: Recipe,
     frames: Mapping[datetime, Frame],
     progress: Progress,
@@ -137,7 +104,7 @@ def scan_tiles(
     Parameters
     ----------
     client : distributed.Client
-    paths : StorePaths
+    source : RainSource
     recipe : Recipe
     frames : mapping of datetime to Frame
         The composites to cut, as `choose_frames` gives them.
@@ -156,15 +123,15 @@ def scan_tiles(
     corners = corners_in_region(GRIDS[recipe.grid], recipe.tiles)
     decided = {
         "tiles": recipe.tiles.model_dump(mode="json", exclude={"dry_fraction"}),
-        "grid": recipe.grid,
+        "rain": recipe.rain(),
         "inputs": {f"{time:%FT%R}": frame.sha256 for time, frame in frames.items()},
     }
-    path = paths.tiles(digest(decided)[:16])
+    path = source.paths.tiles(digest(decided)[:16])
     if path.exists():
         return pq.read_table(path, schema=TILE_SCHEMA)
     tasks = [
         ScanTask(
-            paths.root,
+            source,
             day,
             {time: frame.product for time, frame in frames.items() if time.date() == day},
             recipe.tiles,
@@ -181,9 +148,9 @@ def scan_tiles(
 
 def scan_day(task: ScanTask) -> pa.Table:
     """Return the rows of one day."""
-    composites = open_composites(StorePaths(task.store))
+    composites = task.source.open()
     tables = []
     for time, product in task.products.items():
-        rain_rate = composites.read("rain_rate", time)[0]
+        rain_rate = task.source.read(composites, time)
         tables.append(frame_rows(time, product, scan_frame(rain_rate, task.tiles, task.corners)))
     return merge_rows(tables)

@@ -6,18 +6,20 @@ Times are UTC. `minkgen.recipe_file` reads recipes from YAML and lists their fau
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from minkgen.grid import GRIDS
+from minkgen.products import PRODUCTS, Product
 from minkgen.recipe.canonical import canonical_json, differences, digest
 from minkgen.recipe.cutting import Tiles
 from minkgen.recipe.fetching import Download, Reading, Source
 from minkgen.recipe.machines import Cluster, Emulator
 from minkgen.recipe.quality import Ceiling, ExcludeFlags, FlagRules, RepeatedValue
+from minkgen.recipe.rain import ZR, ProductName, rain_faults
 from minkgen.recipe.regions import Region
-from minkgen.recipe.sections import COMPOSITE_MINUTES, Section, Window
+from minkgen.recipe.sections import Section, Window
 from minkgen.recipe.splits import Splits, split_faults
 from minkgen.recipe.targets import (
     DEFAULT_LEVELS,
@@ -35,7 +37,6 @@ from minkgen.recipe.targets import (
 from minkgen.recipe.terrain import Dem
 
 __all__ = [
-    "COMPOSITE_MINUTES",
     "DEFAULT_LEVELS",
     "Ceiling",
     "Cluster",
@@ -60,6 +61,7 @@ __all__ = [
     "ThresholdChoice",
     "Tiles",
     "Window",
+    "ZR",
     "canonical_json",
     "differences",
     "digest",
@@ -82,6 +84,15 @@ class Recipe(Section):
     source: Source
     download: Download = Download()
     reading: Reading = Reading()
+    product: ProductName = Field(
+        default="RATE", description="rain rate, accumulation over an hour, or reflectivity"
+    )
+    hourly: bool = Field(
+        default=False, description="rain of the hour that ends at a frame's time, of four rates"
+    )
+    z_r: ZR | None = Field(
+        default=None, description="of reflectivity; by default as files state it, or 200 and 1.6"
+    )
     grid: Annotated[str, AfterValidator(_known_grid)] = "opera_2km"
     dem: Dem | None = Field(default=None, description="terrain and sea; none by default")
     period: Window = Field(description="the composites that the store shall hold")
@@ -97,6 +108,28 @@ class Recipe(Section):
     cluster: Cluster = Cluster()
     emulator: Emulator = Emulator()
 
+    @model_validator(mode="after")
+    def _rain_fits(self) -> Self:
+        faults = rain_faults(
+            self.product,
+            self.grid,
+            hourly=self.hourly,
+            z_r=self.z_r,
+            gap_hours=self.splits.gap_hours,
+        )
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @property
+    def composites(self) -> Product:
+        """The product that the store shall hold."""
+        return PRODUCTS[self.product]
+
+    def rain(self) -> dict[str, Any]:
+        """Return, as plain JSON values, what decides which rain a composite holds."""
+        return self.model_dump(mode="json", include={"product", "hourly", "z_r", "grid"})
+
     def numeric(self) -> dict[str, Any]:
         """Return, as plain JSON values, the sections that decide the numbers of a snapshot.
 
@@ -105,6 +138,9 @@ class Recipe(Section):
         """
         sections = (
             "seed",
+            "product",
+            "hourly",
+            "z_r",
             "grid",
             "tiles",
             "flags",

@@ -14,9 +14,10 @@ from pydantic import (
     model_validator,
 )
 
-__all__ = ["COMPOSITE_MINUTES", "PositiveFloat", "Section", "Share", "UtcTime", "Window"]
+__all__ = ["WINDOW_MINUTES", "PositiveFloat", "Section", "Share", "UtcTime", "Window"]
 
-COMPOSITE_MINUTES = 15
+# Windows begin and end where composites of every product do.
+WINDOW_MINUTES = 15
 
 
 def _as_utc(value: object) -> object:
@@ -27,8 +28,8 @@ def _as_utc(value: object) -> object:
 
 def _on_the_quarter_hour(time: datetime) -> datetime:
     time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    if time.minute % COMPOSITE_MINUTES or time.second or time.microsecond:
-        raise ValueError(f"must lie on a multiple of {COMPOSITE_MINUTES} minutes")
+    if time.minute % WINDOW_MINUTES or time.second or time.microsecond:
+        raise ValueError(f"must lie on a multiple of {WINDOW_MINUTES} minutes")
     return time
 
 

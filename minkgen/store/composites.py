@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ import zarr
 
 from minkgen.errors import StoreError
 from minkgen.grid import GRIDS, Grid, opera_crs
-from minkgen.recipe import COMPOSITE_MINUTES, differences
+from minkgen.products import PRODUCTS, Product, product_of_group
+from minkgen.recipe import differences
 from minkgen.store.files import read_json, write_json
 from minkgen.store.layout import (
-    FRAMES_PER_SHARD,
     LAYOUT_VERSION,
     OPERA_ATTRIBUTION,
     StorePaths,
@@ -29,34 +30,26 @@ from minkgen.store.layout import (
 )
 
 __all__ = [
-    "VARIABLES",
+    "QUALITY",
     "Composites",
     "create_composites",
+    "held_products",
     "open_composites",
     "refuse_other_recipe",
 ]
 
-VARIABLES: dict[str, dict[str, str]] = {
-    "rain_rate": {
-        "long_name": "surface rain rate",
-        "standard_name": "rainfall_rate",
-        "units": "mm/h",
-        "comment": "NaN: no coverage, or no composite (see the ledger); 0: measured, no echo",
-    },
-    "quality": {
-        "long_name": "quality as delivered",
-        "units": "1",
-        "comment": "ODYSSEY: QIND, defined only where there is echo; "
-        "NIMBUS: pl.imgw.quality.qi_total, 0 outside coverage",
-    },
+QUALITY = "quality"
+_QUALITY_ATTRIBUTES = {
+    "long_name": "quality as delivered",
+    "units": "1",
+    "comment": "ODYSSEY: QIND, defined only where there is echo; "
+    "NIMBUS: pl.imgw.quality.qi_total, 0 outside coverage; CIRRUS: the same, NaN outside coverage",
 }
-_GROUP = "rain_rate"
-_STEP = timedelta(minutes=COMPOSITE_MINUTES)
 
 
 @dataclass(frozen=True)
 class Composites:
-    """The composites of a store: slots on a time axis of whole calendar years.
+    """The composites of one product in a store: slots on a time axis of whole calendar years.
 
     Attributes
     ----------
@@ -72,6 +65,11 @@ class Composites:
     last_year: int
 
     @property
+    def product(self) -> Product:
+        """What the composites are."""
+        return product_of_group(self.paths.group)
+
+    @property
     def start(self) -> datetime:
         """Time of slot 0."""
         return datetime(self.first_year, 1, 1, tzinfo=UTC)
@@ -79,34 +77,32 @@ class Composites:
     @property
     def slots(self) -> int:
         """Length of the time axis."""
-        return (datetime(self.last_year + 1, 1, 1, tzinfo=UTC) - self.start) // _STEP
+        return (datetime(self.last_year + 1, 1, 1, tzinfo=UTC) - self.start) // self.product.step
 
     def slot(self, time: datetime) -> int:
         """Return the index of a time on the axis."""
-        return (time - self.start) // _STEP
+        return (time - self.start) // self.product.step
 
     def shards_of(self, day: date) -> list[list[datetime]]:
         """Return the times of a day, shard by shard."""
         midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        per_day = timedelta(days=1) // _STEP
-        times = [midnight + index * _STEP for index in range(per_day)]
-        return [
-            times[first : first + FRAMES_PER_SHARD] for first in range(0, per_day, FRAMES_PER_SHARD)
-        ]
+        step, whole = self.product.step, self.product.frames_per_shard
+        times = [midnight + index * step for index in range(self.product.slots_per_day)]
+        return [times[first : first + whole] for first in range(0, len(times), whole)]
 
     def _array(self, variable: str, mode: str = "r") -> zarr.Array[Any]:
-        group = zarr.open_group(self.paths.composites, mode="r" if mode == "r" else "r+")
-        array = group[f"{_GROUP}/{variable}"]
-        if not isinstance(array, zarr.Array):
-            raise StoreError("not an array", where=self.paths.composites, got=variable)
-        return array
+        return zarr.open_array(self._folder(variable), mode="r" if mode == "r" else "r+")
+
+    def _folder(self, variable: str) -> Path:
+        return self.paths.composites / self.paths.group / variable
 
     def read(self, variable: str, first: datetime, count: int = 1) -> npt.NDArray[np.float32]:
         """Read consecutive slots, whatever their state.
 
         Parameters
         ----------
-        variable : {"rain_rate", "quality"}
+        variable : str
+            The product's, or `quality`.
         first : datetime
         count : int, optional
 
@@ -124,28 +120,31 @@ class Composites:
 
         Parameters
         ----------
-        variable : {"rain_rate", "quality"}
+        variable : str
+            The product's, or `quality`.
         times : list of datetime
             The times of one shard, as `shards_of` gives them.
-        values : ndarray of float32, shape (24, H, W)
+        values : ndarray of float32, shape (frames of a shard, H, W)
         """
         slot = self.slot(times[0])
-        if slot % FRAMES_PER_SHARD or len(times) != FRAMES_PER_SHARD:
+        whole = self.product.frames_per_shard
+        if slot % whole or len(times) != whole:
             raise StoreError(
                 "only whole shards are written",
                 where=self.paths.composites,
                 got=f"{len(times)} slots from {slot}",
-                expected=f"{FRAMES_PER_SHARD} slots from a multiple of it",
+                expected=f"{whole} slots from a multiple of it",
             )
-        self._array(variable, "r+")[slot : slot + FRAMES_PER_SHARD] = values
-        path = self.paths.composites / _GROUP / variable / f"c/{slot // FRAMES_PER_SHARD}/0/0"
+        self._array(variable, "r+")[slot : slot + whole] = values
+        path = self._folder(variable) / f"c/{slot // whole}/0/0"
         if path.exists():  # a shard of nothing but NaN has no file
             with path.open("rb") as stream:
                 os.fsync(stream.fileno())
 
 
-def _identity(grid: Grid) -> dict[str, Any]:
-    return {"layout_version": LAYOUT_VERSION, "grid": grid.name, "product": "RATE"}
+def _identity(paths: StorePaths, grid: Grid) -> dict[str, Any]:
+    product = product_of_group(paths.group).quantity
+    return {"layout_version": LAYOUT_VERSION, "grid": grid.name, "product": product}
 
 
 def _read_identity(paths: StorePaths) -> dict[str, Any] | None:
@@ -171,7 +170,7 @@ def create_composites(paths: StorePaths, grid: Grid, years: tuple[int, int]) -> 
     StoreError
         If the store exists and is on another grid or of another layout, or starts later.
     """
-    wanted = _identity(grid)
+    wanted = _identity(paths, grid)
     found = _read_identity(paths)
     if found is None:
         paths.root.mkdir(parents=True, exist_ok=True)
@@ -208,8 +207,9 @@ def open_composites(paths: StorePaths) -> Composites:
     found = _read_identity(paths)
     if found is None:
         raise StoreError(
-            "there is no store here",
+            f"there are no {product_of_group(paths.group).quantity} composites here",
             where=paths.root,
+            got=", ".join(held_products(paths)) or "no store",
             hint="run `minkgen ingest` with the recipe first",
         )
     grid = GRIDS.get(found.get("grid", ""))
@@ -244,9 +244,18 @@ def refuse_other_recipe(
         )
 
 
+def held_products(paths: StorePaths) -> tuple[str, ...]:
+    """Return the quantities of which a store has composites."""
+    return tuple(
+        product.quantity
+        for product in PRODUCTS.values()
+        if StorePaths(paths.root, product.group).identity.exists()
+    )
+
+
 def _create_hierarchy(composites: Composites) -> None:
-    grid = composites.grid
-    root = zarr.open_group(composites.paths.composites, mode="w", zarr_format=3)
+    grid, product = composites.grid, composites.product
+    root = zarr.open_group(composites.paths.composites, mode="a", zarr_format=3)
     root.attrs.update(
         {
             "title": "OPERA composites",
@@ -255,14 +264,15 @@ def _create_hierarchy(composites: Composites) -> None:
             "Conventions": "CF-1.11",
         }
     )
-    group = root.create_group(_GROUP)
-    for name, attributes in VARIABLES.items():
+    # What a killed run left of the group has no identity, and holds nothing.
+    group = root.create_group(product.group, overwrite=True)
+    for name, attributes in _variables(product).items():
         group.create_array(
             name,
             shape=(composites.slots, *grid.shape),
             dtype="float32",
             chunks=(1, *grid.shape),
-            shards=(FRAMES_PER_SHARD, *grid.shape),
+            shards=(product.frames_per_shard, *grid.shape),
             compressors=zstd(),
             fill_value=float("nan"),
             dimension_names=("time", "y", "x"),
@@ -289,7 +299,7 @@ def _create_hierarchy(composites: Composites) -> None:
         "time",
         shape=(composites.slots,),
         dtype="int64",
-        chunks=(366 * 24 * 60 // COMPOSITE_MINUTES,),
+        chunks=(366 * product.slots_per_day,),
         fill_value=-1,
         dimension_names=("time",),
         attributes={
@@ -302,9 +312,22 @@ def _create_hierarchy(composites: Composites) -> None:
     consolidate(composites.paths.composites)
 
 
+def _variables(product: Product) -> dict[str, dict[str, str]]:
+    """Return the arrays of a product, and their attributes."""
+    values = {
+        "long_name": product.long_name,
+        "standard_name": product.standard_name,
+        "units": product.units,
+        "comment": "NaN: no coverage, or no composite (see the ledger); "
+        f"{product.undetect:g}: measured, no echo",
+    }
+    return {product.variable: values, QUALITY: _QUALITY_ATTRIBUTES}
+
+
 def _extend_hierarchy(composites: Composites) -> None:
-    group = zarr.open_group(composites.paths.composites / _GROUP, mode="r+", use_consolidated=False)
-    for name in VARIABLES:
+    folder = composites.paths.composites / composites.paths.group
+    group = zarr.open_group(folder, mode="r+", use_consolidated=False)
+    for name in _variables(composites.product):
         group[name].resize((composites.slots, *composites.grid.shape))  # type: ignore[union-attr]
     group["time"].resize((composites.slots,))  # type: ignore[union-attr]
     _fill_time(composites, group)
@@ -312,4 +335,5 @@ def _extend_hierarchy(composites: Composites) -> None:
 
 
 def _fill_time(composites: Composites, group: zarr.Group) -> None:
-    group["time"][:] = COMPOSITE_MINUTES * np.arange(composites.slots)  # type: ignore[index]
+    minutes = composites.product.minutes
+    group["time"][:] = minutes * np.arange(composites.slots)  # type: ignore[index]

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from minkgen.opera.conversion import rain_rate_of
 from minkgen.opera.odim import Composite
 from minkgen.store.files import write_table
 from minkgen.store.layout import StorePaths
@@ -35,6 +36,8 @@ FRAME_SCHEMA = pa.schema(
         ("most_repeated_rate", pa.float32()),
         ("most_repeated_count", pa.int64()),
         ("not_finite", pa.int64()),
+        ("zr_a", pa.float64()),
+        ("zr_b", pa.float64()),
         ("radars", pa.list_(pa.string())),
         ("sha256", pa.string()),
     ]
@@ -43,7 +46,11 @@ REPEATED_FROM_MM_H = 31.0
 
 
 def describe_frame(composite: Composite, sha256: str) -> dict[str, Any]:
-    """Return the row of a rain-rate composite in the frame table.
+    """Return the row of a composite in the frame table.
+
+    All rates are mm/h; those of reflectivity follow from the Z-R relation that the file states
+    (`zr_a` and `zr_b`, null where it states none), else from Marshall and Palmer's: a row depends
+    on the file alone.
 
     `wet_fraction` is the share of covered pixels above 0; `pixels_from_31` counts the pixels of at
     least 31 mm/h, and `most_repeated_rate` is the value among them that occurs most often (the
@@ -52,7 +59,8 @@ def describe_frame(composite: Composite, sha256: str) -> dict[str, Any]:
 
     Flags are no part of the row: `minkgen.store.flags` derives them by the rules of a recipe.
     """
-    values = composite.values
+    values = rain_rate_of(composite.values, composite.quantity, composite.z_r)
+    zr_a, zr_b = composite.z_r or (None, None)
     covered = np.isfinite(values)
     rates = values[covered]
     high = rates[rates >= REPEATED_FROM_MM_H]
@@ -75,6 +83,8 @@ def describe_frame(composite: Composite, sha256: str) -> dict[str, Any]:
         "most_repeated_rate": float("nan") if most is None else float(repeated[most]),
         "most_repeated_count": 0 if most is None else int(counts[most]),
         "not_finite": composite.not_finite,
+        "zr_a": zr_a,
+        "zr_b": zr_b,
         "radars": list(composite.radars),
         "sha256": sha256,
     }

@@ -15,8 +15,9 @@ from pyproj import CRS
 from zarr.codecs import ZstdCodec
 from zarr.errors import ZarrUserWarning
 
+from minkgen.products import PRODUCTS
+
 __all__ = [
-    "FRAMES_PER_SHARD",
     "LAYOUT_VERSION",
     "OPERA_ATTRIBUTION",
     "SAMPLES_PER_CHUNK",
@@ -30,7 +31,6 @@ __all__ = [
 ]
 
 LAYOUT_VERSION = 1
-FRAMES_PER_SHARD = 24
 SAMPLES_PER_SHARD = 4096
 SAMPLES_PER_CHUNK = 16
 OPERA_ATTRIBUTION = "Data: EUMETNET OPERA, CC BY 4.0"
@@ -39,14 +39,23 @@ SYNTHETIC_ATTRIBUTION = "Made-up data: minkgen's synthetic rain, not a measureme
 
 @dataclass(frozen=True)
 class StorePaths:
-    """The paths inside one store."""
+    """The paths inside one store, for the composites of one product.
+
+    Attributes
+    ----------
+    root : Path
+        The store's folder.
+    group : str
+        The product's group, for example `rain_rate`; products share nothing but the store.
+    """
 
     root: Path
+    group: str = PRODUCTS["RATE"].group
 
     @property
     def identity(self) -> Path:
-        """What the composites of the store are: layout version, grid and product."""
-        return self.root / "store.json"
+        """What the composites of the group are: layout version, product, grid and years."""
+        return self.root / f"{self.group}.json"
 
     @property
     def composites(self) -> Path:
@@ -85,15 +94,15 @@ class StorePaths:
 
     def incoming(self, day: date) -> Path:
         """Return the folder of a day's files on their way."""
-        return self.root / "incoming" / f"{day:%Y-%m-%d}"
+        return self.root / "incoming" / self.group / f"{day:%Y-%m-%d}"
 
     def ledger(self, day: date) -> Path:
         """Return the path of the states of a day's slots."""
-        return self.root / "ledger" / f"{day:%Y-%m-%d}.json"
+        return self.root / "ledger" / self.group / f"{day:%Y-%m-%d}.json"
 
     def frames(self, day: date) -> Path:
         """Return the path of a day's frame table."""
-        return self.root / "frames" / f"{day:%Y-%m-%d}.parquet"
+        return self.root / "frames" / self.group / f"{day:%Y-%m-%d}.parquet"
 
     def tiles(self, key: str) -> Path:
         """Return the path of a tile table."""

@@ -47,7 +47,7 @@ def tree(root: Path) -> dict[str, bytes]:
     for path in sorted(root.rglob("*")):
         if path.is_file():
             data = path.read_bytes()
-            if path.parent.name == "ledger":
+            if path.parents[1].name == "ledger":
                 slots = json.loads(data)["slots"]
                 kept = {
                     time: {k: v for k, v in slot.items() if k not in ("attempts", "checked", "url")}
@@ -168,7 +168,7 @@ def test_a_day_killed_before_its_ledger_is_done_again(
         raise KeyboardInterrupt
 
     times = tuple(START + timedelta(minutes=15 * quarter) for quarter in range(24))
-    task = DayTask(recipe.store, FolderSource(archive), DAY, times)
+    task = DayTask(StorePaths(recipe.store), FolderSource(archive), DAY, times)
     with monkeypatch.context() as context:
         context.setattr(ingest_day_module, "write_ledger", killed)
         with pytest.raises(KeyboardInterrupt):

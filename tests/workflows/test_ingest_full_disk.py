@@ -34,7 +34,7 @@ store, archive = map(Path, sys.argv[1:])
 create_composites(StorePaths(store), TEST_2KM, (2024, 2024))
 start = datetime(2024, 7, 1, tzinfo=UTC)
 times = tuple(start + timedelta(minutes=15 * quarter) for quarter in range(24))
-ingest_day(DayTask(store, FolderSource(archive), start.date(), times))
+ingest_day(DayTask(StorePaths(store), FolderSource(archive), start.date(), times))
 """
 
 

@@ -65,11 +65,11 @@ def start_ingest(recipe: Recipe, folder: Path) -> subprocess.Popen[bytes]:
 
 def begun(incoming: Path) -> set[tuple[str, int]]:
     """Return the days that workers have begun with, and when."""
-    if not incoming.exists():
-        return set()
-    with suppress(FileNotFoundError):  # a worker has just ended its day
-        return {(entry.name, entry.stat().st_ctime_ns) for entry in os.scandir(incoming)}
-    return begun(incoming)
+    days = set()
+    for name in os.listdir(incoming) if incoming.exists() else ():
+        with suppress(FileNotFoundError):  # a worker has just ended its day
+            days.add((name, (incoming / name).stat().st_ctime_ns))
+    return days
 
 
 def content_of(store: Path) -> dict[str, bytes]:

@@ -151,7 +151,7 @@ def test_where_there_is_no_store(tmp_path: Path) -> None:
     ids=["empty", "cut off", "no attempts", "no state", "of another day", "between quarters"],
 )
 def test_a_damaged_ledger_is_refused_by_name(store: Path, damaged: str) -> None:
-    path = store / "ledger" / f"{DAY}.json"
+    path = store / "ledger/rain_rate" / f"{DAY}.json"
     path.write_text(damaged, encoding="utf-8")
     with pytest.raises(StoreError, match="damaged") as raised:
         inspect_store(store)
@@ -159,10 +159,10 @@ def test_a_damaged_ledger_is_refused_by_name(store: Path, damaged: str) -> None:
 
 
 def test_a_stranger_among_the_ledgers_is_refused_but_a_file_on_its_way_is_not(store: Path) -> None:
-    (store / "ledger" / f".{DAY}.json.0123.partial").write_text("{", encoding="utf-8")
+    (store / "ledger/rain_rate" / f".{DAY}.json.0123.partial").write_text("{", encoding="utf-8")
     assert len(inspect_store(store).days) == 2
     for name in ("notes.json", "20240705.json"):
-        stranger = store / "ledger" / name
+        stranger = store / "ledger/rain_rate" / name
         stranger.write_text("{}", encoding="utf-8")
         with pytest.raises(StoreError, match="is none") as raised:
             inspect_store(store)
@@ -171,7 +171,7 @@ def test_a_stranger_among_the_ledgers_is_refused_but_a_file_on_its_way_is_not(st
 
 
 def test_a_damaged_frame_table_is_refused_by_name(store: Path) -> None:
-    path = store / "frames" / f"{DAY}.parquet"
+    path = store / "frames/rain_rate" / f"{DAY}.parquet"
     whole = path.read_bytes()
     older = pq.read_table(path).drop_columns(["pixels_from_31"])
     for damage in (b"", whole[: len(whole) // 2], whole[:4] + bytes(200) + whole[204:]):

@@ -25,7 +25,8 @@ from minkgen.tiles.regions import corners_in_region
 from minkgen.tiles.table import minutes
 from minkgen.workflows.cluster import open_client
 from minkgen.workflows.progress import Silent
-from minkgen.workflows.scan import Frame, choose_frames, ok_frames, scan_tiles
+from minkgen.workflows.rain import Frame, ok_frames
+from minkgen.workflows.scan import choose_frames, scan_tiles
 
 Make = Callable[..., Recipe]
 DAY = datetime(2024, 6, 30, tzinfo=UTC)

@@ -6,10 +6,8 @@
 
 from minkgen.opera.odim.composite import (
     PRODUCT_SCALING,
-    QUANTITIES,
     SYNTHETIC_MARK,
     Composite,
-    Quantity,
     Scaling,
     open_composite,
     read_composite,
@@ -17,10 +15,8 @@ from minkgen.opera.odim.composite import (
 
 __all__ = [
     "PRODUCT_SCALING",
-    "QUANTITIES",
     "SYNTHETIC_MARK",
     "Composite",
-    "Quantity",
     "Scaling",
     "open_composite",
     "read_composite",

@@ -25,16 +25,15 @@ from minkgen.grid import Grid, grid_coordinates, match_grid
 from minkgen.opera.keys import ArchiveKey
 from minkgen.opera.odim.decoding import PRODUCT_SCALING, Scaling, decode_array
 from minkgen.opera.odim.odim_file import OdimFile, open_odim_file
+from minkgen.products import PRODUCTS
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
     "PRODUCT_SCALING",
-    "QUANTITIES",
     "SYNTHETIC_MARK",
     "Composite",
-    "Quantity",
     "Scaling",
     "open_composite",
     "read_composite",
@@ -51,22 +50,6 @@ _ODYSSEY_VERSIONS = ("2.0", "2.1", "2.2")
 _FARTHEST_WINDOW = timedelta(days=1)
 _LONGEST_EXCERPT = 100
 
-
-@dataclass(frozen=True)
-class Quantity:
-    """What an ODIM quantity is called here, in which unit, and what its `undetect` means."""
-
-    variable: str
-    long_name: str
-    units: str
-    undetect: float
-
-
-QUANTITIES = {
-    "RATE": Quantity("rain_rate", "surface rain rate", "mm/h", 0.0),
-    "ACRR": Quantity("rain_accumulation", "rain accumulated over the window", "mm", 0.0),
-    "DBZH": Quantity("reflectivity", "horizontal reflectivity factor", "dBZ", -np.inf),
-}
 
 _QUALITY_MEANING = {
     "ODYSSEY": "quality index QIND of the composite, 0 (worst) to 1; NaN where there is no echo",
@@ -108,6 +91,8 @@ class Composite:
         The radars that contributed.
     not_finite : int
         Values that were infinite or NaN, or beyond float32, and count as missing.
+    z_r : tuple of float, or None
+        Of reflectivity, a and b of the relation Z = a R^b that the file states, if it states one.
     """
 
     quantity: str
@@ -121,6 +106,7 @@ class Composite:
     source: str
     radars: tuple[str, ...]
     not_finite: int
+    z_r: tuple[float, float] | None = None
 
 
 def _grid(file: OdimFile) -> Grid:
@@ -162,7 +148,7 @@ def _data_places(group: str) -> tuple[str, str]:
 def _quantity(file: OdimFile, key: ArchiveKey | None) -> str:
     """Return the quantity, if it is known and the one that the key promises."""
     name = file.text("quantity", *_data_places(_DATA))
-    expected = tuple(QUANTITIES) if key is None else (key.quantity,)
+    expected = tuple(PRODUCTS) if key is None else (key.quantity,)
     if name not in expected:
         raise SourceError(
             "the file holds another quantity",
@@ -230,6 +216,22 @@ def _radars(file: OdimFile) -> tuple[str, ...]:
     return tuple(sorted({node for node in nodes if node}))
 
 
+def _stated_z_r(file: OdimFile) -> tuple[float, float] | None:
+    """Return `zr_a` and `zr_b` of the data, else of the dataset, else of the file."""
+    places = ("dataset1/data1/how", "dataset1/how", "how")
+    if not (file.has("zr_a", *places) or file.has("zr_b", *places)):
+        return None
+    a, b = file.number("zr_a", *places), file.number("zr_b", *places)
+    if not all(math.isfinite(value) and value > 0 for value in (a, b)):
+        raise SourceError(
+            "the file states an impossible Z-R relation",
+            where=file.path,
+            got=f"a = {a:g}, b = {b:g}",
+            expected="positive numbers",
+        )
+    return a, b
+
+
 def _new_array(shape: tuple[int, int]) -> npt.NDArray[np.float32]:
     return np.empty(shape, np.float32)
 
@@ -294,7 +296,7 @@ def read_composite(
             dataset = file.dataset(f"{group}/data")
             return array, decode_array(dataset, path, scaling, undetect_value, array)
 
-        values, not_finite = decode(_DATA, _STATES, QUANTITIES[quantity].undetect)
+        values, not_finite = decode(_DATA, _STATES, PRODUCTS[quantity].undetect)
         quality_group = _quality_group(file)
         quality = None
         if quality_group is not None:
@@ -311,6 +313,7 @@ def read_composite(
             source=file.text("source", "what"),
             radars=_radars(file),
             not_finite=not_finite,
+            z_r=_stated_z_r(file) if quantity == "DBZH" else None,
         )
 
 
@@ -342,13 +345,13 @@ def open_composite(path: str | Path, *, accepted: tuple[Scaling, ...] = ()) -> x
     import xarray as xr
 
     composite = read_composite(Path(path), accepted=accepted)
-    quantity = QUANTITIES[composite.quantity]
+    product = PRODUCTS[composite.quantity]
     common = {"grid_mapping": "spatial_ref"}
     variables: dict[str, Any] = {
-        quantity.variable: (
+        product.variable: (
             ("y", "x"),
             composite.values,
-            {"long_name": quantity.long_name, "units": quantity.units, **common},
+            {"long_name": product.long_name, "units": product.units, **common},
         )
     }
     if composite.quality is not None:

@@ -11,6 +11,7 @@ import resource
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,8 @@ def main() -> None:
     _limit_memory(memory_bytes)
     # Unhandled, it ends the process even in the midst of the HDF5 library.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    with socket.socket(fileno=sys.stdin.fileno()) as peer:
+    # A parent that was killed leaves a connection that is reset: nobody is there to be told.
+    with suppress(ConnectionError), socket.socket(fileno=sys.stdin.fileno()) as peer:
         peer.send(READY)
         while message := peer.recv(LONGEST_MESSAGE):
             signal.alarm(seconds)

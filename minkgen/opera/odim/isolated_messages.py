@@ -81,6 +81,7 @@ def composite_reply(composite: Composite) -> bytes:
                 "source": composite.source,
                 "radars": composite.radars,
                 "not_finite": composite.not_finite,
+                "z_r": composite.z_r,
             }
         }
     ).encode()
@@ -122,4 +123,5 @@ def parse_reply(message: bytes, shared: npt.NDArray[np.float32]) -> Composite:
         source=fields["source"],
         radars=tuple(fields["radars"]),
         not_finite=fields["not_finite"],
+        z_r=fields["z_r"] and (fields["z_r"][0], fields["z_r"][1]),
     )

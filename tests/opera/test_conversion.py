@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
-from minkgen.errors import InputError, SourceError
+from minkgen.errors import InputError
 from minkgen.grid import OPERA_1KM
+from minkgen.opera.conversion import accumulate_hour, rain_rate_from_reflectivity, rain_rate_of
 from minkgen.opera.odim import read_composite
-from minkgen.opera.products import accumulate_hour, rain_rate_from_reflectivity, stated_z_r
 
 
 @pytest.mark.parametrize(("a", "b"), [(200.0, 1.6), (316.0, 1.5), (1.0, 1.0)])
@@ -47,6 +46,18 @@ def test_an_impossible_relation_is_refused(a: float, b: float) -> None:
         rain_rate_from_reflectivity(np.zeros(3, np.float32), a, b)
 
 
+def test_rain_of_any_product() -> None:
+    """Rates and hourly sums are rain rates; those of reflectivity lie on the 0.01 mm/h grid."""
+    values = np.array([0.0, np.nan, 1.23, 30.0], np.float32)
+    for quantity in ("RATE", "ACRR"):
+        assert rain_rate_of(values, quantity) is values
+    dbz = np.array([-np.inf, np.nan, -32.0, 23.01, 40.0], np.float32)
+    assert rain_rate_of(dbz, "DBZH").tolist()[3:] == [np.float32(1.0), np.float32(11.53)]
+    assert rain_rate_of(dbz, "DBZH")[[0, 2]].tolist() == [0.0, 0.0]
+    assert np.isnan(rain_rate_of(dbz, "DBZH")[1])
+    assert rain_rate_of(dbz, "DBZH", (300.0, 1.4))[4] == np.float32(12.24)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_an_hour_is_a_quarter_of_the_sum(dtype: type[np.floating]) -> None:
     rates = np.random.default_rng(0).gamma(0.3, 4.0, (4, 5, 7)).round(2).astype(dtype)
@@ -69,37 +80,6 @@ def test_a_pixel_that_lacks_one_rate_has_no_sum(missing: float, frame: int) -> N
 def test_an_hour_has_four_frames(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="four frames"):
         accumulate_hour(np.zeros(shape, np.float32))
-
-
-def file_that_states(path: Path, *statements: tuple[str, dict[str, object]]) -> Path:
-    with h5py.File(path, "w") as file:
-        for place, attributes in statements:
-            file.require_group(place).attrs.update(attributes)
-    return path
-
-
-@pytest.mark.parametrize("place", ["dataset1/data1/how", "dataset1/how", "how"])
-def test_a_stated_relation_is_found(tmp_path: Path, place: str) -> None:
-    general = ("how", {"zr_a": 300.0, "zr_b": 1.4})
-    path = file_that_states(tmp_path / "a.h5", general, (place, {"zr_a": 316.0, "zr_b": 1.5}))
-    assert stated_z_r(path) == (316.0, 1.5)
-
-
-@pytest.mark.parametrize(
-    ("attributes", "message"),
-    [
-        ({"zr_a": 200.0}, "no 'zr_b'"),
-        ({"zr_b": 1.6}, "no 'zr_a'"),
-        ({"zr_a": 200.0, "zr_b": 0.0}, "b = 0"),
-        ({"zr_a": "200", "zr_b": 1.6}, "zr_a"),
-    ],
-)
-def test_half_a_relation_or_a_wrong_one_is_refused(
-    tmp_path: Path, attributes: dict[str, object], message: str
-) -> None:
-    path = file_that_states(tmp_path / "a.h5", ("how", attributes))
-    with pytest.raises(SourceError, match=message):
-        stated_z_r(path)
 
 
 @pytest.fixture
@@ -127,6 +107,7 @@ def test_the_real_accumulation_is_the_four_frame_rule(real: Callable[[str, str],
 @pytest.mark.shared_data
 def test_real_reflectivity_becomes_rates_on_its_grid(real: Callable[[str, str], Path]) -> None:
     composite = read_composite(real("0100", "DBZH"))
+    assert composite.z_r is None  # CIRRUS states no relation
     rate = rain_rate_from_reflectivity(composite.values)
     assert composite.grid == OPERA_1KM
     assert rate.shape == OPERA_1KM.shape
@@ -136,15 +117,3 @@ def test_real_reflectivity_becomes_rates_on_its_grid(real: Callable[[str, str], 
     assert np.count_nonzero(echo) > 1_000_000
     # 0.1 mm/h are 7.0103 dBZ.
     assert np.count_nonzero(rate >= 0.1) == np.count_nonzero(composite.values >= 7.0103)
-
-
-@pytest.mark.shared_data
-def test_only_nimbus_states_its_relation(real: Callable[[str, str], Path]) -> None:
-    assert stated_z_r(real("0200", "RATE")) == (200.0, 1.6)
-    assert stated_z_r(real("0200", "ACRR")) == (200.0, 1.6)
-    assert stated_z_r(real("0100", "DBZH")) is None
-
-
-@pytest.mark.shared_data
-def test_odyssey_states_no_relation(real_archive: Path) -> None:
-    assert stated_z_r(next(real_archive.rglob("*QIND_RATE.h5"))) is None

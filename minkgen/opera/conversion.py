@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from minkgen.errors import InputError, SourceError
-from minkgen.opera.odim.odim_file import open_odim_file
+from minkgen.errors import InputError
 
 __all__ = [
     "FRAMES_PER_HOUR",
     "MARSHALL_PALMER",
     "accumulate_hour",
     "rain_rate_from_reflectivity",
-    "stated_z_r",
+    "rain_rate_of",
 ]
 
-# a and b of Z = a R^b; what the NIMBUS files state.
+# a and b of Z = a R^b; what the NIMBUS rates state that they were made with.
 MARSHALL_PALMER = (200.0, 1.6)
 FRAMES_PER_HOUR = 4
 
@@ -71,37 +69,29 @@ def _require_z_r(a: float, b: float) -> None:
         raise InputError("a Z-R relation needs positive numbers", got=f"a = {a:g}, b = {b:g}")
 
 
-def stated_z_r(path: Path) -> tuple[float, float] | None:
-    """Return a and b of the Z-R relation that a composite states.
+def rain_rate_of(values: Float32, quantity: str, z_r: tuple[float, float] | None = None) -> Float32:
+    """Return the rain rate of a composite, whatever its product.
 
-    NIMBUS rates and accumulations state the one they were made with; CIRRUS reflectivity and
-    ODYSSEY products state none.
+    Rates are returned as they are. So is the accumulation over an hour, whose mm are the mean rate
+    of the hour in mm/h. Reflectivity is converted by Z = a R^b and rounded to 0.01 mm/h, as OPERA's
+    own rates are: the last digits of an exponential differ between machines.
 
     Parameters
     ----------
-    path : Path
-        An ODIM_H5 file.
+    values : ndarray of float32, any shape
+        mm/h, mm or dBZ; NaN without coverage.
+    quantity : {"RATE", "ACRR", "DBZH"}
+    z_r : tuple of float, optional
+        a and b; Marshall and Palmer's by default.
 
     Returns
     -------
-    tuple of float, or None
-        `zr_a` and `zr_b` of the group `how` of the data, else of the dataset, else of the file.
-
-    Raises
-    ------
-    SourceError
-        If the file is damaged, states only one of them, or states what no relation has.
+    ndarray of float32, same shape
+        mm/h; NaN where there is no coverage.
     """
-    places = ("dataset1/data1/how", "dataset1/how", "how")
-    with open_odim_file(path) as file:
-        if not (file.has("zr_a", *places) or file.has("zr_b", *places)):
-            return None
-        a, b = file.number("zr_a", *places), file.number("zr_b", *places)
-    try:
-        _require_z_r(a, b)
-    except InputError as error:
-        raise SourceError(error.what, where=path, got=error.got) from error
-    return a, b
+    if quantity != "DBZH":
+        return values
+    return rain_rate_from_reflectivity(values, *(z_r or MARSHALL_PALMER)).round(2)
 
 
 def accumulate_hour(rates: npt.NDArray[np.floating]) -> Float32:
