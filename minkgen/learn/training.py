@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -167,7 +168,7 @@ def fit_emulator(
         If the loss is not finite (the last epoch's checkpoint stays), or the folder holds a
         checkpoint of another run.
     """
-    fabric = Fabric(accelerator="auto", devices=1)
+    fabric = _one_device()
     functionals, size = ConstrainedEmulator.functionals, settings.batch_size
     training = BatchReader(
         snapshot,
@@ -198,6 +199,14 @@ def fit_emulator(
         seconds=sum(record["seconds"] for record in run.history),
         resumed_from=resumed_from,
     )
+
+
+def _one_device() -> Fabric:
+    """Return Fabric on the best device that is there."""
+    with warnings.catch_warnings():
+        # On a login node it asks whether `srun` was forgotten.
+        warnings.filterwarnings("ignore", "The `srun` command is available", UserWarning)
+        return Fabric(accelerator="auto", devices=1)
 
 
 @contextmanager

@@ -206,10 +206,11 @@ def open_composites(paths: StorePaths) -> Composites:
     """
     found = _read_identity(paths)
     if found is None:
+        wanted, held = product_of_group(paths.group).quantity, ", ".join(held_products(paths))
         raise StoreError(
-            f"there are no {product_of_group(paths.group).quantity} composites here",
+            f"the store has no {wanted} composites" if held else "there is no store here",
             where=paths.root,
-            got=", ".join(held_products(paths)) or "no store",
+            got=held or None,
             hint="run `minkgen ingest` with the recipe first",
         )
     grid = GRIDS.get(found.get("grid", ""))

@@ -204,6 +204,7 @@ def test_inspect_for_programs_and_as_a_picture(tmp_path: Path) -> None:
         "store": "store",
         "grid": "test_2km",
         "product": "RATE",
+        "products": ["RATE"],
         "years": [2024, 2024],
         "first": "2024-07-01T00:00",
         "last": "2024-07-02T23:45",

@@ -43,7 +43,7 @@ def test_a_day_nobody_asked_for_is_empty(tmp_path: Path) -> None:
 )
 def test_a_damaged_ledger_is_an_error(tmp_path: Path, text: str) -> None:
     paths = StorePaths(tmp_path)
-    paths.ledger(DAY).parent.mkdir()
+    paths.ledger(DAY).parent.mkdir(parents=True)
     paths.ledger(DAY).write_text(text)
     with pytest.raises(StoreError, match="damaged"):
         read_ledger(paths, DAY)

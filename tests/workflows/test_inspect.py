@@ -294,7 +294,7 @@ print(*sorted({{"dask", "distributed", "torch", "requests", "matplotlib"}} & set
 def test_a_whole_year_is_read(paths: StorePaths) -> None:
     roster = [f"radar{number}" for number in range(150)]
     for path in (paths.ledger(DAY), paths.frames(DAY)):
-        path.parent.mkdir()
+        path.parent.mkdir(parents=True)
     for index in range(366):
         midnight = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=index)
         times = [midnight + quarter * timedelta(minutes=15) for quarter in range(96)]

@@ -244,7 +244,7 @@ def test_splits_share_no_frame_of_an_hour(make: Make, sections: dict[str, Any]) 
 
 def test_a_store_without_the_product_says_what_it_has(make: Make) -> None:
     ingest(make())
-    with pytest.raises(StoreError, match=r"no ACRR composites here(.|\n)*got: RATE"):
+    with pytest.raises(StoreError, match=r"no ACRR composites(.|\n)*got: RATE"):
         compute(make(product="ACRR"))
 
 

@@ -25,7 +25,7 @@ from minkgen.tiles.regions import corners_in_region
 from minkgen.tiles.table import minutes
 from minkgen.workflows.cluster import open_client
 from minkgen.workflows.progress import Silent
-from minkgen.workflows.rain import Frame, ok_frames
+from minkgen.workflows.rain import Frame, RainSource, ok_frames
 from minkgen.workflows.scan import choose_frames, scan_tiles
 
 Make = Callable[..., Recipe]
@@ -178,7 +178,7 @@ def test_the_tile_table_holds_the_tiles_of_the_region_alone(
     client: Client, store: StorePaths, make: Make
 ) -> None:
     recipe = make(tiles={"size": 64, "stride": 64, "region": HAMBURG})
-    rows = scan_tiles(client, store, recipe, chosen(store, recipe), Silent())
+    rows = scan_tiles(client, RainSource(store), recipe, chosen(store, recipe), Silent())
     expected = set(corners_in_region(TEST_2KM, recipe.tiles))
     assert places(rows) == expected
     assert 0 < len(expected) < len(list(tile_corners(TEST_2KM.shape, recipe.tiles)))
@@ -191,7 +191,7 @@ def test_excluded_frames_are_not_in_the_tile_table(
     client: Client, store: StorePaths, make: Make
 ) -> None:
     recipe = make(exclude_flags=["ceiling", "spike"])
-    rows = scan_tiles(client, store, recipe, chosen(store, recipe), Silent())
+    rows = scan_tiles(client, RainSource(store), recipe, chosen(store, recipe), Silent())
     found = {DAY.fromtimestamp(60 * minute, UTC) for minute in minutes(rows).tolist()}
     assert found == set(TIMES) - {SPIKED, CAPPED}
     assert max(rows["max_rate"].to_pylist()) == 20.0
@@ -213,7 +213,7 @@ def test_no_other_recipes_tile_table_is_taken(
 ) -> None:
     """All of the store's tables are kept side by side, and each is found again."""
     tables = [
-        scan_tiles(client, store, recipe, chosen(store, recipe), Silent())
+        scan_tiles(client, RainSource(store), recipe, chosen(store, recipe), Silent())
         for recipe in (make(), make(**sections), make(), make(**sections))
     ]
     assert tables[0].equals(tables[2])
@@ -224,4 +224,4 @@ def test_no_other_recipes_tile_table_is_taken(
 def test_a_region_without_a_tile_is_refused(client: Client, store: StorePaths, make: Make) -> None:
     recipe = make(tiles={"region": {"box": [-30, 30, -29, 31]}})
     with pytest.raises(EmptySplitError, match="the region holds no tile"):
-        scan_tiles(client, store, recipe, chosen(store, recipe), Silent())
+        scan_tiles(client, RainSource(store), recipe, chosen(store, recipe), Silent())
