@@ -6,13 +6,14 @@ SHARED_DATA := $(or $(MINKGEN_SHARED_DATA),../shared/data)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo bench test test-slow lint types
+.PHONY: help demo bench test test-slow test-slurm lint types
 
 help:
 	@echo "make demo       the whole way on synthetic rain, offline, in a few minutes"
 	@echo "make bench      time γ beside GUDHI and scikit-image, on real tiles where there are any"
 	@echo "make test       the default tests"
 	@echo "make test-slow  the long tests"
+	@echo "make test-slurm the tests on a real SLURM of four virtual nodes on this host"
 	@echo "make lint types ruff and mypy"
 
 $(READY): pyproject.toml constraints.txt
@@ -27,10 +28,16 @@ bench: $(READY)
 	$(BIN)/minkgen bench $(wildcard $(SHARED_DATA)/opera/openradar-archive)
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not slurm"
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not slurm"
+
+# Where SLURM cannot be had, its tests are skipped with the reason; where it can, none is.
+test-slurm: $(READY)
+	@if deploy/testbed/install.sh; then export MINKGEN_REQUIRE_SLURM=1; \
+	else echo "SLURM IS NOT TESTED HERE: see above" >&2; fi; \
+	set -x; $(BIN)/python -m pytest -m slurm --durations 10
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,44 @@
+"""Fixtures of the SLURM tests: the test bed, and a test's environment inside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.slurm.bed import Bed, NotInstalledError
+
+REQUIRED = "MINKGEN_REQUIRE_SLURM"
+
+
+@pytest.fixture(scope="session")
+def slurm_testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    """Start the test bed for all SLURM tests of this run, and stop it at the end."""
+    try:
+        with Bed.running(tmp_path_factory.mktemp("bed")) as bed:
+            yield bed
+    except NotInstalledError as error:
+        if os.environ.get(REQUIRED) == "1":
+            pytest.fail(f"{REQUIRED}=1, and {error}", pytrace=False)
+        pytest.skip(f"no SLURM on this host: {error}")
+
+
+@pytest.fixture
+def bed(slurm_testbed: Bed) -> Iterator[Bed]:
+    """Return the test bed with four idle nodes; what this test leaves behind is cleared away."""
+    try:
+        yield slurm_testbed
+    finally:
+        slurm_testbed.clear()
+
+
+@pytest.fixture
+def inside_bed(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> Bed:
+    """Let this process itself use the bed, as dask-jobqueue's calls of sbatch do."""
+    environment = bed.environment()
+    for name in os.environ.keys() - environment.keys():
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return bed
