@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from distributed import Client
 
-from minkgen.errors import EmptySplitError
+from minkgen.errors import EmptySplitError, StoreError
 from minkgen.gamma.floors import (
     Floor,
     LifetimeHistogram,
@@ -37,9 +38,11 @@ from minkgen.recipe import (
     PhysicalThresholds,
     Recipe,
     Tiles,
+    differences,
     digest,
 )
 from minkgen.store.files import read_json, write_json
+from minkgen.store.snapshot import open_snapshot
 from minkgen.tiles.eligibility import cut_tile
 from minkgen.tiles.table import minutes, sample_keys, wet_rows
 from minkgen.workflows.cluster import run_tasks
@@ -129,8 +132,18 @@ def fit_climate(
     Returns
     -------
     Climate
-        Also written to the store, with its histograms.
+        Also written to the store, with its histograms; of the snapshot that the recipe names in
+        `climate_from`, if it does.
+
+    Raises
+    ------
+    StoreError
+        If there is no such snapshot, or its climate is of another kind.
+    EmptySplitError
+        If there is nothing to fit.
     """
+    if recipe.climate_from is not None:
+        return _frozen(source.paths.root, recipe)
     eligible = wet_rows(training)
     window = recipe.splits.trimmed()["train"]
     flagged = {time for time, frame in frames.items() if frame.flags and time in window}
@@ -150,7 +163,10 @@ def fit_climate(
         days = run_tasks(client, climate_day, tasks, progress, what=what)
         merged = reduce(DayClimate.merge, days)
         write_json(path, {"decided_by": decided, **_fit(recipe, eligible, flagged, merged)})
-    content = read_json(path)
+    return _climate(read_json(path))
+
+
+def _climate(content: Mapping[str, Any]) -> Climate:
     return Climate(
         thresholds=Thresholds.from_dict(content["thresholds"]),
         floors=(
@@ -159,6 +175,23 @@ def fit_climate(
         ),
         normalisation=content["normalisation"],
     )
+
+
+def _frozen(store: Path, recipe: Recipe) -> Climate:
+    """Return the climate of the snapshot that the recipe names."""
+    kept = open_snapshot(store, str(recipe.climate_from))
+    sections = ("product", "hourly", "z_r", "thresholds", "persistence")
+    asked = recipe.model_dump(mode="json", include=set(sections))
+    differing = differences({key: kept.metadata["recipe"][key] for key in sections}, asked)
+    if differing is not None:
+        raise StoreError(
+            "the climate of the snapshot is of another kind than the recipe asks for",
+            where=kept.path,
+            got=differing[0],
+            expected=differing[1],
+            hint="name another snapshot in climate_from, or leave it out to fit the climate anew",
+        )
+    return _climate(kept.metadata)
 
 
 def _tasks(source: RainSource, recipe: Recipe, eligible: pa.Table) -> list[ClimateTask]:

@@ -104,6 +104,12 @@ class Recipe(Section):
     splits: Splits
     thresholds: ThresholdChoice = QuantileThresholds(kind="quantile")
     persistence: Persistence = Persistence()
+    climate_from: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9-]*$",
+        description="snapshot whose thresholds, floors and normalisation are kept; fitted anew by "
+        "default",
+    )
     mixup: MixUp = MixUp()
     cluster: Cluster = Cluster()
     emulator: Emulator = Emulator()
@@ -134,7 +140,8 @@ class Recipe(Section):
         """Return, as plain JSON values, the sections that decide the numbers of a snapshot.
 
         Paths, the name, the period of the store and everything about machines and training are
-        left out: they change no number (the composites enter a snapshot by their digests).
+        left out: they change no number (the composites enter a snapshot by their digests, what is
+        kept of another snapshot enters it as thresholds, floors and normalisation).
         """
         sections = (
             "seed",
