@@ -38,7 +38,7 @@ from minkgen.store.layout import (
 from minkgen.store.snapshot import open_snapshot
 from minkgen.tiles.eligibility import cut_tile
 from minkgen.tiles.mixup import mix_tile
-from minkgen.tiles.table import minutes, select_rows
+from minkgen.tiles.table import minutes, rows_digest, select_rows
 from minkgen.workflows.climate import Climate, fit_climate
 from minkgen.workflows.cluster import open_client, run_tasks
 from minkgen.workflows.progress import Progress, Silent
@@ -214,7 +214,7 @@ def _plan(
         "thresholds": climate.thresholds.as_dict(),
         "floors": climate.floors_as_dict(),
         "normalisation": climate.normalisation,
-        "rows": {split: _rows_digest(table) for split, table in rows.items()},
+        "rows": {split: rows_digest(table) for split, table in rows.items()},
         "inputs": {
             "composites": len(used),
             "digest": digest(used),
@@ -249,11 +249,6 @@ def _plan(
         tile_size=recipe.tiles.size,
         thresholds=climate.thresholds,
     )
-
-
-def _rows_digest(table: pa.Table) -> str:
-    columns = (minutes(table), table["row"].to_numpy(), table["column"].to_numpy())
-    return digest([column.tolist() for column in columns])
 
 
 def _compute_parts(
