@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from minkgen.gamma.functionals import FUNCTIONALS
-from minkgen.gamma.oracle import oracle_gamma
 from minkgen.store.snapshot import SPLITS
 from minkgen.store.verify.findings import Faults, Finding, not_applicable
 from minkgen.store.verify.view import StoreView, at
@@ -65,6 +64,9 @@ def mixed_gamma(view: StoreView) -> Finding:
 
 def _require_gamma(faults: Faults, view: StoreView, check: str, split: str, prefix: str) -> int:
     """Compare γ of some tiles of an array with the twins; return how many."""
+    # Here, because GUDHI and scikit-image take longer to import than most checks to run.
+    from minkgen.gamma.oracle import oracle_gamma
+
     thresholds, name = view.snapshot.thresholds, f"{prefix}gamma"
     drawn = view.draw(check, split, view.count(split))
     for index in drawn:

@@ -116,6 +116,13 @@ CHECKS: tuple[Check, ...] = (
         composites.frames,
     ),
     Check(
+        "composites.quality",
+        "SHOULD",
+        "composites",
+        "Of the frames of an era and product, all have quality, or none.",
+        composites.quality,
+    ),
+    Check(
         "composites.not-ok-slots",
         "MUST",
         "composites",
@@ -144,11 +151,11 @@ CHECKS: tuple[Check, ...] = (
         terrain.on_grid,
     ),
     Check(
-        "terrain.finite",
+        "terrain.heights",
         "MUST",
         "terrain",
-        "The terrain has a height wherever there is land.",
-        terrain.finite,
+        "The terrain has a height above the sea's wherever there is land.",
+        terrain.heights,
     ),
     Check(
         "terrain.orientation",

@@ -23,6 +23,7 @@ __all__ = [
     "frames",
     "not_ok_slots",
     "ok_slots",
+    "quality",
     "raw_files",
     "time_axis",
     "unrecorded_slots",
@@ -125,6 +126,29 @@ def frames(view: StoreView) -> Finding:
                     for key, value in _described(frame).items():
                         faults.equal(f"{_place(group, time)} {key}", got=value, expected=row[key])
     return faults.finding(count, f"of {total} ok slots", _INGEST_AGAIN)
+
+
+def quality(view: StoreView) -> Finding:
+    """Look for frames without quality among others of their era and product that have it."""
+    faults, count = Faults(), 0
+    for group in view.groups():
+        if "quality" not in group.variables:
+            continue
+        has: dict[str, list[datetime]] = {}
+        lacks: dict[str, list[datetime]] = {}
+        for ledger in group.ledgers():
+            rows, filled = group.frames(ledger.day), _filled(group, "quality", ledger.day)
+            for time in (time for time in sorted(rows) if ledger.ok(time)):
+                product = f"{rows[time]['era']} {rows[time]['product']}"
+                (has if filled[time] else lacks).setdefault(product, []).append(time)
+                count += 1
+        for product in has.keys() & lacks.keys():
+            others = f"quality, as {len(has[product])} others of {product} have"
+            for time in lacks[product]:
+                faults.add(_place(group, time), "none", others)
+    return faults.finding(
+        count, "ok slots", "look at the source file: has it quality? If so, ingest the day anew"
+    )
 
 
 def _described(frame: npt.NDArray[np.float32]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from minkgen.store.verify.findings import Faults, Finding, not_applicable
 from minkgen.store.verify.hierarchies import require_attributes
 from minkgen.store.verify.view import StoreView
 
-__all__ = ["finite", "on_grid", "orientation"]
+__all__ = ["heights", "on_grid", "orientation"]
 
 _WRITE_AGAIN = "remove static.zarr and run `minkgen ingest` with the recipe's dem"
 # Half a side of the window about a known place, so that a coarse elevation model shows it, too.
@@ -63,17 +63,17 @@ def on_grid(view: StoreView) -> Finding:
     return faults.finding(1, "terrain and its coordinates", _WRITE_AGAIN)
 
 
-def finite(view: StoreView) -> Finding:
-    """Look at the heights of land, and at the kind of the sea mask."""
+def heights(view: StoreView) -> Finding:
+    """Look at the heights of land: sea counts as its level, so that any land lies above it."""
     static, faults = open_static(view.paths.root), Faults()
     terrain, sea = static["terrain"].values, static["sea"].values
     faults.equal("static.zarr sea", got=sea.dtype, expected=np.dtype(np.bool_))
     faults.equal("static.zarr terrain", got=terrain.dtype, expected=np.dtype(np.float32))
     land = ~sea.astype(np.bool_)
-    missing = np.argwhere(land & ~np.isfinite(terrain))
-    for row, column in missing.tolist():
+    level = float(static.attrs["sea_level_m"])
+    for row, column in np.argwhere(land & ~(terrain > level) | np.isinf(terrain)).tolist():
         place = f"static.zarr terrain row {row}, column {column}"
-        faults.add(place, terrain[row, column], "a height in metres")
+        faults.add(place, f"{terrain[row, column]} m", f"sea, or more than {level:g} m")
     return faults.finding(int(land.sum()), "pixels of land", _WRITE_AGAIN)
 
 
