@@ -30,9 +30,7 @@ PATHS = list(commands(cli, ("minkgen",)))
 
 def test_all_verbs_are_there() -> None:
     verbs = {path[1] for path in PATHS if len(path) == 2}
-    assert verbs == set(
-        ["ingest", "compute", "inspect", "verify", "train", "evaluate", "demo", "bench"]
-    )
+    assert verbs == {"ingest", "compute", "inspect", "verify", "train", "evaluate", "demo", "bench"}
 
 
 @pytest.mark.parametrize("path", PATHS, ids=" ".join)
