@@ -15,7 +15,7 @@ import click
 
 from minkgen.cli.main import DONE
 from minkgen.cli.options import output_options
-from minkgen.cli.render import show_progress, show_result
+from minkgen.cli.render import plain, show_progress, show_result
 from minkgen.products import PRODUCTS
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def command(
 
     def text() -> str:
         lines = _lines(report)
-        return "\n".join(lines if picture is None else [*lines, "", f"picture: {_plain(picture)}"])
+        return "\n".join(lines if picture is None else [*lines, "", f"picture: {plain(picture)}"])
 
     show_result(report_as_dict(report), text, as_json=as_json)
     return DONE
@@ -168,12 +168,7 @@ def _day_as_dict(day: DayReport) -> dict[str, Any]:
 def _lines(report: StoreReport) -> list[str]:
     sections = (_head(report), _calendar(report), _bad_slots(report), _snapshots(report))
     lines = [line for section in sections if section for line in ("", *section)]
-    return [_plain(line) for line in lines[1:]]
-
-
-def _plain(text: object) -> str:
-    """Return ASCII without control characters, whatever a server wrote into a reason."""
-    return str(text).encode("unicode_escape").decode("ascii")
+    return [plain(line) for line in lines[1:]]
 
 
 def _head(report: StoreReport) -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from minkgen.workflows.progress import Progress
 
-__all__ = ["show_progress", "show_result"]
+__all__ = ["plain", "show_progress", "show_result"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -91,6 +91,11 @@ def show_progress(*, quiet: bool) -> Iterator[Progress]:
             console=Console(stderr=True),
         ) as bars:
             yield _Bars(bars)
+
+
+def plain(text: object) -> str:
+    """Return ASCII without control characters, whatever a server or a damaged file holds."""
+    return str(text).encode("unicode_escape").decode("ascii")
 
 
 def show_result(result: Mapping[str, Any], text: Callable[[], str], *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from distributed import Client
@@ -50,7 +51,14 @@ from minkgen.workflows.progress import Progress
 from minkgen.workflows.rain import Frame, RainSource
 from minkgen.workflows.scan import tiles_by_time
 
-__all__ = ["Climate", "fit_climate"]
+__all__ = [
+    "Climate",
+    "draw_lifetimes",
+    "fit_climate",
+    "fit_floor",
+    "fit_thresholds",
+    "largest_unflagged",
+]
 
 
 @dataclass(frozen=True)
@@ -194,10 +202,16 @@ def _frozen(store: Path, recipe: Recipe) -> Climate:
     return _climate(kept.metadata)
 
 
-def _tasks(source: RainSource, recipe: Recipe, eligible: pa.Table) -> list[ClimateTask]:
+def draw_lifetimes(eligible: pa.Table, recipe: Recipe) -> npt.NDArray[np.bool_]:
+    """Return which of the eligible rows lifetimes are taken from."""
     keys = sample_keys(eligible, recipe.seed)
-    chosen = np.zeros(eligible.num_rows, bool)
+    chosen = np.zeros(eligible.num_rows, np.bool_)
     chosen[np.argsort(keys, kind="stable")[: recipe.persistence.sample_tiles]] = True
+    return chosen
+
+
+def _tasks(source: RainSource, recipe: Recipe, eligible: pa.Table) -> list[ClimateTask]:
+    chosen = draw_lifetimes(eligible, recipe)
     day = minutes(eligible) // (24 * 60)
     tasks = []
     for each in np.unique(day):
@@ -236,10 +250,10 @@ def climate_day(task: ClimateTask) -> DayClimate:
 def _fit(
     recipe: Recipe, eligible: pa.Table, flagged: Collection[datetime], climate: DayClimate
 ) -> dict[str, Any]:
-    max_rate = _largest_unflagged(eligible, flagged)
+    max_rate = largest_unflagged(eligible, flagged)
     floors = {
-        "components": _floor(recipe.persistence.components, climate.components),
-        "holes": _floor(recipe.persistence.holes, climate.holes),
+        "components": fit_floor(recipe.persistence.components, climate.components),
+        "holes": fit_floor(recipe.persistence.holes, climate.holes),
     }
     histograms = {
         "wet_values": climate.values,
@@ -247,7 +261,7 @@ def _fit(
         "holes_lifetimes": climate.holes,
     }
     return {
-        "thresholds": _thresholds(recipe, climate.values).as_dict(),
+        "thresholds": fit_thresholds(recipe, climate.values).as_dict(),
         "floors": {name: floor.as_dict() for name, floor in floors.items()},
         "normalisation": {"max_rate": max_rate, "log1p_max": float(np.log1p(max_rate))},
         "histograms": {
@@ -257,7 +271,7 @@ def _fit(
     }
 
 
-def _largest_unflagged(eligible: pa.Table, flagged: Collection[datetime]) -> float:
+def largest_unflagged(eligible: pa.Table, flagged: Collection[datetime]) -> float:
     """Return the largest rate of frames without a flag: raw spikes reach 13,000 mm/h."""
     at = pa.array(sorted(flagged), eligible["time"].type)
     rates = eligible.filter(pc.invert(pc.is_in(eligible["time"], at)))["max_rate"].to_numpy()
@@ -272,7 +286,8 @@ def _largest_unflagged(eligible: pa.Table, flagged: Collection[datetime]) -> flo
     return float(np.max(rates))
 
 
-def _thresholds(recipe: Recipe, values: ValueHistogram) -> Thresholds:
+def fit_thresholds(recipe: Recipe, values: ValueHistogram) -> Thresholds:
+    """Return the thresholds that a recipe takes from the wet values of the training tiles."""
     choice = recipe.thresholds
     if isinstance(choice, PhysicalThresholds):
         return physical_thresholds(choice.values)
@@ -283,7 +298,8 @@ def _thresholds(recipe: Recipe, values: ValueHistogram) -> Thresholds:
     return quantile_thresholds(values, choice.levels)
 
 
-def _floor(choice: FloorChoice, lifetimes: LifetimeHistogram) -> Floor:
+def fit_floor(choice: FloorChoice, lifetimes: LifetimeHistogram) -> Floor:
+    """Return the persistence floor that a recipe takes from lifetimes."""
     if isinstance(choice, GivenFloor):
         return given_floor(choice.value_mm_h)
     if isinstance(choice, ElbowFloor):

@@ -38,7 +38,7 @@ from minkgen.store.layout import (
 from minkgen.store.snapshot import open_snapshot
 from minkgen.tiles.eligibility import cut_tile
 from minkgen.tiles.mixup import mix_tile
-from minkgen.tiles.table import minutes, select_rows
+from minkgen.tiles.table import minutes, rows_digest, select_rows
 from minkgen.workflows.climate import Climate, fit_climate
 from minkgen.workflows.cluster import open_client, run_tasks
 from minkgen.workflows.progress import Progress, Silent
@@ -215,7 +215,7 @@ def _plan(
         "thresholds": climate.thresholds.as_dict(),
         "floors": climate.floors_as_dict(),
         "normalisation": climate.normalisation,
-        "rows": {split: _rows_digest(table) for split, table in rows.items()},
+        "rows": {split: rows_digest(table) for split, table in rows.items()},
         "inputs": {
             "composites": len(used),
             "digest": digest(used),
@@ -240,6 +240,7 @@ def _plan(
             "python": platform.python_version(),
             **{name: version(name) for name in _RECORDED},
         },
+        "climate_from": recipe.climate_from,
         "attribution": attribution_of(SYNTHETIC_MARK in frame.source for frame in frames.values()),
     }
     return SnapshotPlan(
@@ -250,11 +251,6 @@ def _plan(
         tile_size=recipe.tiles.size,
         thresholds=climate.thresholds,
     )
-
-
-def _rows_digest(table: pa.Table) -> str:
-    columns = (minutes(table), table["row"].to_numpy(), table["column"].to_numpy())
-    return digest([column.tolist() for column in columns])
 
 
 def _compute_parts(

@@ -3,7 +3,8 @@
 The twins share no code with the kernel. They take about 0.1 s for a rainy tile of 128 x 128 pixels
 and 21 thresholds, four fifths of it for the contours, and are there for tests and for `verify`.
 `reference_gamma` is the pipeline that the paper describes, for benchmarks. Nothing but `minkgen
-bench` imports this module: machines that train have neither GUDHI nor scikit-image.
+bench` and `minkgen verify` imports this module: machines that train have neither GUDHI nor
+scikit-image.
 """
 
 from __future__ import annotations

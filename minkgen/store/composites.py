@@ -36,6 +36,7 @@ __all__ = [
     "held_products",
     "open_composites",
     "refuse_other_recipe",
+    "variables_of",
 ]
 
 QUALITY = "quality"
@@ -267,7 +268,7 @@ def _create_hierarchy(composites: Composites) -> None:
     )
     # What a killed run left of the group has no identity, and holds nothing.
     group = root.create_group(product.group, overwrite=True)
-    for name, attributes in _variables(product).items():
+    for name, attributes in variables_of(product).items():
         group.create_array(
             name,
             shape=(composites.slots, *grid.shape),
@@ -313,7 +314,7 @@ def _create_hierarchy(composites: Composites) -> None:
     consolidate(composites.paths.composites)
 
 
-def _variables(product: Product) -> dict[str, dict[str, str]]:
+def variables_of(product: Product) -> dict[str, dict[str, str]]:
     """Return the arrays of a product, and their attributes."""
     values = {
         "long_name": product.long_name,
@@ -328,7 +329,7 @@ def _variables(product: Product) -> dict[str, dict[str, str]]:
 def _extend_hierarchy(composites: Composites) -> None:
     folder = composites.paths.composites / composites.paths.group
     group = zarr.open_group(folder, mode="r+", use_consolidated=False)
-    for name in _variables(composites.product):
+    for name in variables_of(composites.product):
         group[name].resize((composites.slots, *composites.grid.shape))  # type: ignore[union-attr]
     group["time"].resize((composites.slots,))  # type: ignore[union-attr]
     _fill_time(composites, group)

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from minkgen.recipe import Recipe, Window
+from minkgen.recipe import Recipe, Window, digest
 from minkgen.tiles.eligibility import FrameTiles
 
-__all__ = ["TILE_SCHEMA", "frame_rows", "merge_rows", "sample_keys", "select_rows"]
+__all__ = ["TILE_SCHEMA", "frame_rows", "merge_rows", "rows_digest", "sample_keys", "select_rows"]
 
 TILE_SCHEMA = pa.schema(
     [
@@ -57,6 +57,12 @@ def minutes(rows: pa.Table) -> npt.NDArray[np.int64]:
     microseconds = rows["time"].cast(pa.int64()).to_numpy()
     result: npt.NDArray[np.int64] = microseconds // 60_000_000
     return result
+
+
+def rows_digest(rows: pa.Table) -> str:
+    """Return the digest of which tiles rows are, in order, whatever the tiles are like."""
+    columns = (minutes(rows), rows["row"].to_numpy(), rows["column"].to_numpy())
+    return digest([column.tolist() for column in columns])
 
 
 def sample_keys(rows: pa.Table, seed: int) -> npt.NDArray[np.uint64]:

@@ -31,6 +31,7 @@ from minkgen.workflows.compute import compute
 from minkgen.workflows.ingest import ingest
 from minkgen.workflows.inspect import inspect_store
 from minkgen.workflows.rain import RainSource, rain_frames
+from minkgen.workflows.verify.run import verify_store
 
 START = datetime(2024, 7, 8, tzinfo=UTC)
 DAY = START.date()
@@ -84,6 +85,11 @@ def write(
             file["dataset1/data1/how"].attrs.update({"zr_a": z_r[0], "zr_b": z_r[1]})
         if product.quantity == "DBZH":
             file["dataset1/data1/quality1/what"].attrs["nodata"] = -9_999_000.0
+
+
+def require_verified(recipe: Recipe) -> None:
+    report = verify_store(recipe.store, samples=3)
+    assert report.failed("MUST") == ()
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +187,7 @@ def test_tiles_of_reflectivity_hold_rates(make: Make, z_r: dict[str, float] | No
     recipe = make(**REFLECTIVITY, z_r=z_r)
     ingest(recipe)
     compute(recipe)
+    require_verified(recipe)
     train = open_features(recipe.store, "train")
     assert train["rain_rate"].shape[1:] == (128, 128)
     for sample in range(0, train.sizes["sample"], 3):
@@ -201,6 +208,7 @@ def test_hourly_tiles_are_those_of_the_accumulation(make: Make) -> None:
         recipe = make(**sections, store=str(make().store / name))
         ingest(recipe)
         compute(recipe)
+        require_verified(recipe)
         snapshots[name] = open_features(recipe.store, "train")
     hours = {str(time)[11:16] for time in snapshots["rates"]["time"].values}
     assert hours == {"00:45", "01:00", "01:15", "01:30", "01:45"}

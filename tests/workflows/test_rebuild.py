@@ -17,6 +17,7 @@ from minkgen.recipe import Recipe
 from minkgen.store.snapshot import open_snapshot
 from minkgen.workflows.compute import compute
 from minkgen.workflows.rebuild import rebuild
+from minkgen.workflows.verify.run import verify_store
 
 Make = Callable[..., Recipe]
 START = datetime(2024, 7, 1, tzinfo=UTC)
@@ -59,6 +60,8 @@ def test_a_frozen_climate_stays(make_recipe: Make, archive: Path, tmp_path: Path
     frozen = rebuild(make_recipe(climate_from=first.snapshot.stem)).compute
     assert frozen.rows["train"] > first.rows["train"]
     assert (frozen.thresholds, frozen.floors) == (first.thresholds, first.floors)
+    report = verify_store(frozen.snapshot.parents[1], samples=1)
+    assert report.failed("MUST") == ()
     refitted = rebuild(make_recipe()).compute
     assert refitted.rows == frozen.rows
     assert (refitted.thresholds, refitted.floors) != (first.thresholds, first.floors)
