@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,6 +64,7 @@ def make_snapshot(tmp_path_factory: pytest.TempPathFactory) -> MakeSnapshot:
         all_dry: tuple[str, ...] = (),
         infinite_pixels: tuple[str, ...] = (),
         missing_pixels: tuple[str, ...] = (),
+        tiles_per_frame: int = 1000,
         **metadata: Any,
     ) -> Snapshot:
         counts = COUNTS | (counts or {})
@@ -90,7 +92,9 @@ def make_snapshot(tmp_path_factory: pytest.TempPathFactory) -> MakeSnapshot:
             "recipe": {"tiles": {"drizzle_mm_h": 0.1}},
             **metadata,
         }
-        plan = SnapshotPlan("small-0123", root, _tables(fields), TEST_2KM, SIZE, thresholds)
+        plan = SnapshotPlan(
+            "small-0123", root, _tables(fields, tiles_per_frame), TEST_2KM, SIZE, thresholds
+        )
         paths = StorePaths(tmp_path_factory.mktemp("store"))
         publish(paths, _write(paths, plan, fields), plan)
         return open_snapshot(paths.root)
@@ -98,16 +102,24 @@ def make_snapshot(tmp_path_factory: pytest.TempPathFactory) -> MakeSnapshot:
     return make
 
 
-def _tables(fields: dict[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
-    tables = {}
-    for hour, (split, tiles) in enumerate(fields.items()):
-        wet_fraction = (tiles > 0).mean(axis=(1, 2))
-        corners = np.arange(len(tiles), dtype=np.int32)
-        frame = FrameTiles(
-            corners, corners, np.ones(len(tiles)), wet_fraction, tiles.max(axis=(1, 2))
-        )
-        time = datetime(2024, 7, 1, tzinfo=UTC) + timedelta(hours=hour)
-        tables[split] = merge_rows([frame_rows(time, "NIMBUS_RATE", frame)])
+def _tables(fields: dict[str, np.ndarray[Any, Any]], tiles_per_frame: int) -> dict[str, Any]:
+    """Return the rows of all splits: frames of an hour each, one split after the other."""
+    tables, hours = {}, itertools.count()
+    for split, tiles in fields.items():
+        frames = []
+        for first in range(0, len(tiles), tiles_per_frame):
+            of_frame = tiles[first : first + tiles_per_frame]
+            corners = np.arange(len(of_frame), dtype=np.int32)
+            frame = FrameTiles(
+                corners,
+                corners,
+                np.ones(len(of_frame)),
+                (of_frame > 0).mean(axis=(1, 2)),
+                of_frame.max(axis=(1, 2)),
+            )
+            time = datetime(2024, 7, 1, tzinfo=UTC) + timedelta(hours=next(hours))
+            frames.append(frame_rows(time, "NIMBUS_RATE", frame))
+        tables[split] = merge_rows(frames)
     return tables
 
 
