@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import fsspec
 from zarr.storage import FsspecStore
 
 from minkgen.errors import StoreError
@@ -59,8 +58,8 @@ class RemoteFolder:
         StoreError
             If the server refuses.
         """
+        files, path = self._opened()
         with self._errors():
-            files, path = fsspec.url_to_fs(self.url, **self.options)
             try:
                 found = files.ls(path, detail=False)
             except FileNotFoundError:
@@ -75,10 +74,10 @@ class RemoteFolder:
         StoreError
             If the server refuses.
         """
+        files, path = self._opened()
         with self._errors():
-            files, path = fsspec.url_to_fs(f"{self.url}/{name}", **self.options)
             try:
-                content: bytes = files.cat_file(path)
+                content: bytes = files.cat_file(f"{path}/{name}")
             except FileNotFoundError:
                 return None
         return content
@@ -97,11 +96,26 @@ class RemoteFolder:
             If one of them cannot be read.
         """
         names, starts, stops = ([part[place] for part in ranges] for place in range(3))
+        files, path = self._opened()
+        paths = [f"{path}/{name}" for name in names]
         with self._errors():
-            files, path = fsspec.url_to_fs(self.url, **self.options)
-            paths = [f"{path}/{name}" for name in names]
             parts: list[bytes] = files.cat_ranges(paths, starts, stops, on_error="raise")
         return parts
+
+    def _opened(self) -> tuple[Any, str]:
+        """Return the file system, which fsspec keeps by process, and the folder's path in it."""
+        try:
+            import fsspec
+
+            files, path = fsspec.url_to_fs(self.url, **self.options)
+        except (ImportError, ValueError) as error:
+            raise StoreError(
+                "this kind of URL cannot be read here",
+                where=self.url,
+                got=error,
+                hint="for s3:// install minkgen[remote], for others what fsspec asks for",
+            ) from error
+        return files, path
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -111,13 +125,6 @@ class RemoteFolder:
         refusals = (OSError, *([botocore.BotoCoreError] if botocore else []))
         try:
             yield
-        except ImportError as error:
-            raise StoreError(
-                "reading this kind of URL needs another package",
-                where=self.url,
-                got=error,
-                hint="pip install 'minkgen[remote]'",
-            ) from error
         except refusals as error:
             raise StoreError(
                 "the store cannot be read",

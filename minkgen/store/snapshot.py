@@ -111,7 +111,7 @@ class Snapshot:
         StoreError
             If the snapshot has no such array.
         """
-        array = zarr.open_group(_opened(self.location), mode="r").get(f"{split}/{name}")
+        array = _group(self.location).get(f"{split}/{name}")
         if not isinstance(array, zarr.Array):
             raise StoreError(
                 "the snapshot has no such array", where=self.location, got=f"{split}/{name}"
@@ -228,7 +228,7 @@ def _no_snapshot(features: Path | RemoteFolder, snapshot: str, known: list[str])
 
 def _pinned(location: Path | RemoteFolder) -> Snapshot:
     try:
-        metadata = dict(zarr.open_group(_opened(location), mode="r").attrs).get("minkgen")
+        metadata = dict(_group(location).attrs).get("minkgen")
     except FileNotFoundError as error:
         raise StoreError("the snapshot is not there", where=location, got=error) from error
     version = metadata.get("layout_version") if isinstance(metadata, dict) else None
@@ -241,6 +241,11 @@ def _pinned(location: Path | RemoteFolder) -> Snapshot:
             hint="read it with the version of minkgen that wrote it, or compute it again",
         )
     return Snapshot(location, metadata)
+
+
+def _group(location: Path | RemoteFolder) -> zarr.Group:
+    # Without the format, zarr also asks for six files that only version 2 has.
+    return zarr.open_group(_opened(location), mode="r", zarr_format=3)
 
 
 def _opened(location: Path | RemoteFolder) -> Path | FsspecStore:
@@ -282,6 +287,6 @@ def open_features(
         raise StoreError("there is no such split", got=split, expected=", ".join(SPLITS))
     pinned = open_snapshot(store, snapshot, storage_options=storage_options)
     dataset: xr.Dataset = xr.open_zarr(
-        _opened(pinned.location), group=split, consolidated=True, chunks=None
+        _opened(pinned.location), group=split, consolidated=True, chunks=None, zarr_format=3
     )
     return dataset
