@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from minkgen.errors import InputError
@@ -131,8 +132,8 @@ class EpochBatches(IterableDataset[Batch]):
             return
         first, last = self._share(worker.id, worker.num_workers)
         for batch in self._tiles._cut(self._number, first, last):
-            # A worker sends whole storages. The buffer of which this is a part is far larger.
-            yield Batch(batch.rain_rate.clone(), batch.gamma.clone())
+            # A worker sends whole storages; the buffer of which this is a part is far larger.
+            yield Batch(*(torch.from_numpy(tensor.numpy().copy()) for tensor in batch))
 
     def _share(self, worker: int, workers: int) -> tuple[int, int]:
         """Return which of the rank's batches a worker gives.

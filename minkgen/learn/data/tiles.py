@@ -146,7 +146,7 @@ class TileReader:
         if self._memory is not None:
             index = torch.from_numpy(samples).to(self._device)
             return Batch(self._memory.rain_rate[index], self._memory.gamma[index])
-        rain_rate = torch.empty((len(samples), *[self._snapshot.tile_size] * 2))
+        rain_rate = _empty((len(samples), *[self._snapshot.tile_size] * 2), torch.device("cpu"))
         tiles = rain_rate.numpy()
         for positions, places, values in self._stored(self._rain_rate, samples):
             np.fmax(values, 0.0, out=values)  # missing pixels count as dry, as they do in γ
@@ -216,12 +216,10 @@ class TileReader:
 
     def _whole(self) -> Batch:
         """Return all samples, read through zarr in long stretches."""
-        snapshot, size = self._snapshot, self._snapshot.tile_size
+        snapshot, device, size = self._snapshot, self._device, self._snapshot.tile_size
         whole = Batch(
-            torch.empty((self.samples, size, size), device=self._device),
-            torch.empty(
-                (self.samples, len(self._channels), len(snapshot.thresholds)), device=self._device
-            ),
+            _empty((self.samples, size, size), device),
+            _empty((self.samples, len(self._channels), len(snapshot.thresholds)), device),
         )
         with fast_codecs(snapshot.location):
             for number, kind in enumerate(self._kinds):
@@ -230,9 +228,10 @@ class TileReader:
                 gamma = snapshot.array(self._split, f"{kind}gamma")
                 for first, last, begin in self._stretches():
                     rows = self.rows[first:last] - begin
-                    tiles = np.fmax(_stretch(rain_rate, begin)[rows], np.float32(0.0))
-                    targets = _stretch(gamma, begin)[np.ix_(rows, self._channels)]
-                    part.rain_rate[first:last] = torch.from_numpy(tiles)
+                    tiles = _read_stretch(rain_rate, begin)
+                    np.fmax(tiles, 0.0, out=tiles)
+                    part.rain_rate[first:last] = torch.from_numpy(tiles)[rows]
+                    targets = _read_stretch(gamma, begin)[np.ix_(rows, self._channels)]
                     part.gamma[first:last] = torch.from_numpy(targets)
         return whole
 
@@ -245,12 +244,24 @@ class TileReader:
                 yield first, last, begin
 
 
-def _stretch(array: zarr.Array[Any], begin: int) -> FloatArray:
+def _empty(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return memory that nobody has written to.
+
+    NumPy asks for huge pages, torch does not: without them, touching 64 MiB for the first time
+    takes as long as inflating tiles into them (36 instead of 6 µs a tile).
+    """
+    if device.type == "cpu":
+        return torch.from_numpy(np.empty(shape, np.float32))
+    return torch.empty(shape, device=device)
+
+
+def _read_stretch(array: zarr.Array[Any], begin: int) -> FloatArray:
     values = np.asarray(array[begin : begin + _STRETCH], np.float32)
-    if np.isnan(values).all(axis=(1, 2)).any():  # zarr gives NaN for a chunk that is not there
+    # What is not there, zarr gives as NaN: whole chunks of it.
+    if np.isnan(values[::SAMPLES_PER_CHUNK]).all(axis=(1, 2)).any():
         raise StoreError(
             "a chunk was never written",
-            where=f"{array.store_path}",
+            where=array.store_path,
             got=f"no values in the samples from {begin} on",
         )
     return values
