@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3
-import numpy as np
 import pytest
-import zarr
 from moto.server import ThreadedMotoServer
 from torch.utils.data import DataLoader
 
@@ -170,20 +168,3 @@ def test_a_refusal_is_explained_and_shows_no_secret(peer: Peer, remote: Snapshot
         assert SECRET not in shown
     with pytest.raises(StoreError, match=r"cannot be read here(.|\n)*minkgen\[remote\]"):
         open_snapshot("no-such-protocol://bucket/store")
-
-
-def test_local_arrays_alone_are_read_through_zarrs(local: Snapshot, remote: Snapshot) -> None:
-    pytest.importorskip("zarrs", reason="the extra `fast` is not installed")
-    pipelines = []
-    array = Snapshot.array
-
-    def watched(self: Snapshot, split: str, name: str) -> zarr.Array[Any]:
-        pipelines.append((self.location, zarr.config.get("codec_pipeline.path")))
-        return array(self, split, name)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Snapshot, "array", watched)
-        for snapshot in (local, remote):
-            TileReader(snapshot, "test", NAMES, in_memory=True)
-    assert {where for where, name in pipelines if name.startswith("zarrs.")} == {local.location}
-    np.testing.assert_array_equal(*(one.array("test", "wet")[:] for one in (local, remote)))

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from zarr.codecs import BloscCodec
 
 from minkgen.errors import StoreError
-from minkgen.store.codecs import fast_codecs
 from minkgen.store.layout import zstd
 from minkgen.store.shards import ShardedRows
 
@@ -127,15 +126,3 @@ def test_damage_is_named(tmp_path: Path, where: int | None, message: str) -> Non
 def test_an_array_of_another_layout_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(StoreError, match="not laid out as minkgen writes it"):
         ShardedRows(tmp_path, make(tmp_path, **options))
-
-
-def test_zarrs_gives_the_same_bytes_and_only_inside(tmp_path: Path) -> None:
-    pytest.importorskip("zarrs", reason="the extra `fast` is not installed")
-    make(tmp_path)
-    name = "codec_pipeline.path"
-    before = zarr.config.get(name)
-    with fast_codecs(tmp_path):
-        assert zarr.config.get(name) == "zarrs.ZarrsCodecPipeline"
-        fast = zarr.open_array(tmp_path, mode="r")
-        assert fast[5:70].tobytes() == VALUES[5:70].tobytes()
-    assert zarr.config.get(name) == before
