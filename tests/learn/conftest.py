@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def make_snapshot(tmp_path_factory: pytest.TempPathFactory) -> MakeSnapshot:
         all_dry: tuple[str, ...] = (),
         infinite_pixels: tuple[str, ...] = (),
         missing_pixels: tuple[str, ...] = (),
-        tiles_per_frame: int = 1000,
+        frame_sizes: Sequence[int] = (1000,),
         **metadata: Any,
     ) -> Snapshot:
         counts = COUNTS | (counts or {})
@@ -93,7 +93,7 @@ def make_snapshot(tmp_path_factory: pytest.TempPathFactory) -> MakeSnapshot:
             **metadata,
         }
         plan = SnapshotPlan(
-            "small-0123", root, _tables(fields, tiles_per_frame), TEST_2KM, SIZE, thresholds
+            "small-0123", root, _tables(fields, frame_sizes), TEST_2KM, SIZE, thresholds
         )
         paths = StorePaths(tmp_path_factory.mktemp("store"))
         publish(paths, _write(paths, plan, fields), plan)
@@ -102,13 +102,16 @@ def make_snapshot(tmp_path_factory: pytest.TempPathFactory) -> MakeSnapshot:
     return make
 
 
-def _tables(fields: dict[str, np.ndarray[Any, Any]], tiles_per_frame: int) -> dict[str, Any]:
-    """Return the rows of all splits: frames of an hour each, one split after the other."""
+def _tables(fields: dict[str, np.ndarray[Any, Any]], frame_sizes: Sequence[int]) -> dict[str, Any]:
+    """Return the rows of all splits: hourly frames of these sizes, again and again."""
     tables, hours = {}, itertools.count()
     for split, tiles in fields.items():
         frames = []
-        for first in range(0, len(tiles), tiles_per_frame):
-            of_frame = tiles[first : first + tiles_per_frame]
+        ends = itertools.accumulate(itertools.cycle(frame_sizes), initial=0)
+        for first, last in itertools.pairwise(ends):
+            if first >= len(tiles):
+                break
+            of_frame = tiles[first:last]
             corners = np.arange(len(of_frame), dtype=np.int32)
             frame = FrameTiles(
                 corners,

@@ -26,15 +26,17 @@ def parts(order: EpochOrder) -> list[np.ndarray[Any, Any]]:
 
 @st.composite
 def layouts(draw: st.DrawFn) -> Layout:
-    sizes = draw(st.lists(st.integers(1, 60), min_size=1, max_size=200))
-    rows = sum(sizes)
-    wet = np.random.default_rng(draw(st.integers(0, 9))).random(rows) < draw(st.floats(0.05, 1.0))
-    wet[draw(st.integers(0, rows - 1))] = True
-    return layout(sizes, wet)
+    """Draw up to 200 frames of very different sizes, in up to some 600 chunks."""
+    random = np.random.default_rng(draw(st.integers(0, 10_000)))
+    mean = draw(st.sampled_from([1, 5, 20, 50]))
+    sizes = 1 + random.geometric(1 / mean, draw(st.integers(1, 200)))
+    wet = random.random(sizes.sum()) < draw(st.sampled_from([0.05, 0.5, 0.9, 1.0]))
+    wet[random.integers(len(wet))] = True
+    return layout(sizes.tolist(), wet)
 
 
 @given(layouts(), st.integers(0, 5))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=100)
 def test_buffers_share_all_samples_and_hold_whole_chunks_of_many_frames(
     drawn: Layout, epoch: int
 ) -> None:

@@ -37,7 +37,7 @@ class Peer(NamedTuple):
 @pytest.fixture(scope="module")
 def local(make_snapshot: Callable[..., Snapshot]) -> Snapshot:
     """Return a snapshot in a folder; treat as read-only."""
-    return make_snapshot({"train": 120, "validation": 20, "test": 20}, tiles_per_frame=12)
+    return make_snapshot({"train": 120, "validation": 20, "test": 20}, frame_sizes=(12,))
 
 
 @pytest.fixture(scope="module")
