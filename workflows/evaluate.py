@@ -20,7 +20,7 @@ from minkgen.evaluate.tables import (
 )
 from minkgen.gamma.functionals import FUNCTIONALS, UNITS
 from minkgen.learn.checkpoints import load_emulator
-from minkgen.learn.data import BatchReader
+from minkgen.learn.data import TileReader
 from minkgen.learn.emulators import ConstrainedEmulator, predict
 from minkgen.learn.training import BEST, training_budget
 from minkgen.recipe import Recipe
@@ -87,7 +87,7 @@ def evaluate_emulator(
     """
     progress = progress or Silent()
     snapshot = open_snapshot(recipe.store)
-    reader = BatchReader(snapshot, split, ConstrainedEmulator.functionals, batch_size=BATCH_SIZE)
+    reader = TileReader(snapshot, split, ConstrainedEmulator.functionals)
     run = emulator_run(recipe.store, snapshot, recipe.emulator)
     if not (run / BEST).exists():
         raise TrainingError(
@@ -126,19 +126,19 @@ def evaluate_emulator(
 
 
 def _score(
-    emulator: ConstrainedEmulator, reader: BatchReader, snapshot: Snapshot, progress: Progress
+    emulator: ConstrainedEmulator, reader: TileReader, snapshot: Snapshot, progress: Progress
 ) -> tuple[EmulatorScores, dict[str, int]]:
     """Return the scores, and the positions among the wet tiles of the cases to show."""
     functionals = emulator.functionals
     median = len(snapshot.thresholds) // 2
     statistics: EmulatorStatistics | None = None
     medians = []
-    progress.stage("evaluate emulator", reader.batches)
-    for batch in reader.in_order():
-        predicted = predict(emulator, batch.rain_rate)
-        part = EmulatorStatistics.of(predicted, batch.gamma, functionals)
+    progress.stage("evaluate emulator", -(-reader.samples // BATCH_SIZE))
+    for batch in reader.in_order(BATCH_SIZE):
+        rain_rate, gamma = (tensor.numpy() for tensor in batch)
+        part = EmulatorStatistics.of(predict(emulator, rain_rate), gamma, functionals)
         statistics = part if statistics is None else statistics.merge(part)
-        medians.append(batch.gamma[:, :, median])
+        medians.append(gamma[:, :, median])
         progress.advance(1, f"{statistics.log1p.count} tiles")
     if statistics is None:
         raise TrainingError("a split with wet tiles gave no batch", where=snapshot.path)

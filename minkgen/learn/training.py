@@ -33,7 +33,7 @@ from minkgen.learn.checkpoints import (
     run_identity,
     write_checkpoint,
 )
-from minkgen.learn.data import Batch, BatchReader
+from minkgen.learn.data import Batch, ShuffledTiles, TileReader
 from minkgen.learn.emulators import ConstrainedEmulator
 from minkgen.learn.losses import HomoscedasticWeights, minkowski_terms
 from minkgen.recipe import Emulator
@@ -169,19 +169,15 @@ def fit_emulator(
         checkpoint of another run.
     """
     fabric = _one_device()
-    functionals, size = ConstrainedEmulator.functionals, settings.batch_size
-    training = BatchReader(
-        snapshot,
-        "train",
-        functionals,
-        batch_size=size,
-        mixup=settings.mixup,
-        max_tiles=settings.max_tiles,
+    functionals = ConstrainedEmulator.functionals
+    reader = TileReader(
+        snapshot, "train", functionals, mixup=settings.mixup, max_tiles=settings.max_tiles
     )
-    validation = BatchReader(snapshot, "validation", functionals, batch_size=size)
+    training = ShuffledTiles(reader, batch_size=settings.batch_size, seed=settings.seed)
+    validation = TileReader(snapshot, "validation", functionals)
     with _own_random_state(fabric.device):
         torch.manual_seed(settings.seed)
-        run = _start(fabric, snapshot, settings, training)
+        run = _start(fabric, snapshot, settings, reader)
         if (folder / LAST).exists():
             _resume(run, fabric.device, folder / LAST)
         resumed_from = run.epoch
@@ -195,7 +191,7 @@ def fit_emulator(
         epochs=run.epoch,
         best_epoch=run.best_epoch,
         best_loss=run.best_loss,
-        samples=training.samples,
+        samples=reader.samples,
         seconds=sum(record["seconds"] for record in run.history),
         resumed_from=resumed_from,
     )
@@ -216,9 +212,9 @@ def _own_random_state(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _start(fabric: Fabric, snapshot: Snapshot, settings: Emulator, training: BatchReader) -> _Run:
+def _start(fabric: Fabric, snapshot: Snapshot, settings: Emulator, reader: TileReader) -> _Run:
     """Return a run before its first epoch, started from the climatology of the targets."""
-    logs_SFQ = np.log1p(training.gamma_sample(CALIBRATION_SAMPLES).astype(np.float64))
+    logs_SFQ = np.log1p(reader.gamma_sample(CALIBRATION_SAMPLES).astype(np.float64))
     climatology_FQ = logs_SFQ.mean(axis=0)
     deviation_F = np.abs(logs_SFQ - climatology_FQ).mean(axis=(0, 2))
     emulator = ConstrainedEmulator(design_of(snapshot, settings))
@@ -246,7 +242,7 @@ def _start(fabric: Fabric, snapshot: Snapshot, settings: Emulator, training: Bat
 def _train_epoch(
     fabric: Fabric,
     run: _Run,
-    training: BatchReader,
+    training: ShuffledTiles,
     progress: Callable[[TrainingProgress], None],
 ) -> dict[str, Any]:
     """Train on every sample once; return the epoch's record."""
@@ -255,11 +251,11 @@ def _train_epoch(
     learning_rate = run.optimizer.param_groups[0]["lr"]
     sums_F = np.zeros(len(ConstrainedEmulator.functionals))
     data_seconds, started = 0.0, perf_counter()
-    batches, waiting = training.shuffled(settings.seed, epoch), started
-    for number, batch in enumerate(batches, 1):
+    waiting = started
+    for number, batch in enumerate(training.epoch(epoch), 1):
         data_seconds += perf_counter() - waiting
         terms_F = _train_step(fabric, run, batch, where=f"epoch {epoch}, batch {number}")
-        sums_F += terms_F * len(batch)
+        sums_F += terms_F * len(batch.gamma)
         progress(
             TrainingProgress(epoch, settings.epochs, number, training.batches, float(terms_F.sum()))
         )
@@ -267,10 +263,10 @@ def _train_epoch(
     seconds = perf_counter() - started
     return {
         "epoch": epoch,
-        "samples": training.samples,
+        "samples": training.reader.samples,
         "learning_rate": learning_rate,
         "weights": _named(run.weights.weights.detach().cpu().numpy()),
-        "train": _with_total(sums_F / training.samples),
+        "train": _with_total(sums_F / training.reader.samples),
         "data_seconds": data_seconds,
         "step_seconds": seconds - data_seconds,
     }
@@ -280,7 +276,7 @@ def _train_step(
     fabric: Fabric, run: _Run, batch: Batch, *, where: str
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Take one optimiser step; return the unweighted counting terms of the batch."""
-    rain_rate_BHW, gamma_BFQ = _to_device(fabric, batch)
+    rain_rate_BHW, gamma_BFQ = fabric.to_device(batch)
     terms_F = minkowski_terms(
         run.emulator(rain_rate_BHW), gamma_BFQ, torch.ones_like(gamma_BFQ[0, 0])
     )
@@ -299,29 +295,22 @@ def _train_step(
     return terms_F.detach().cpu().numpy().astype(np.float64)
 
 
-def _to_device(fabric: Fabric, batch: Batch) -> tuple[Tensor, Tensor]:
-    rain_rate_BHW, gamma_BFQ = fabric.to_device(
-        (torch.from_numpy(batch.rain_rate), torch.from_numpy(batch.gamma))
-    )
-    return rain_rate_BHW, gamma_BFQ
-
-
 @torch.no_grad()
 def _validate(
-    fabric: Fabric, run: _Run, validation: BatchReader, snapshot: Snapshot
+    fabric: Fabric, run: _Run, validation: TileReader, snapshot: Snapshot
 ) -> dict[str, Any]:
     """Return both forms of L_M over the validation split."""
     run.emulator.eval()
     started = perf_counter()
     measures = {"counting": np.ones(len(snapshot.thresholds)), "measure": snapshot.measure}
     sums = {name: np.zeros(len(ConstrainedEmulator.functionals)) for name in measures}
-    for batch in validation.in_order():
-        rain_rate_BHW, gamma_BFQ = _to_device(fabric, batch)
+    for batch in validation.in_order(run.settings.batch_size):
+        rain_rate_BHW, gamma_BFQ = fabric.to_device(batch)
         predicted_BFQ = run.emulator(rain_rate_BHW)
         for name, measure in measures.items():
             measure_Q = torch.as_tensor(measure, dtype=torch.float32, device=fabric.device)
             terms_F = minkowski_terms(predicted_BFQ, gamma_BFQ, measure_Q)
-            sums[name] += terms_F.cpu().numpy() * len(batch)
+            sums[name] += terms_F.cpu().numpy() * len(gamma_BFQ)
     return {
         "validation": {
             name: _with_total(sums_F / validation.samples) for name, sums_F in sums.items()
@@ -354,7 +343,7 @@ def _close_epoch(run: _Run, record: dict[str, Any]) -> None:
         run.best_epoch, run.best_loss = run.epoch, loss
 
 
-def _epoch_progress(run: _Run, training: BatchReader) -> TrainingProgress:
+def _epoch_progress(run: _Run, training: ShuffledTiles) -> TrainingProgress:
     record = run.history[-1]
     return TrainingProgress(
         run.epoch,

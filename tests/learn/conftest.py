@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ def make_snapshot(tmp_path_factory: pytest.TempPathFactory) -> MakeSnapshot:
         all_dry: tuple[str, ...] = (),
         infinite_pixels: tuple[str, ...] = (),
         missing_pixels: tuple[str, ...] = (),
+        frame_sizes: Sequence[int] = (1000,),
         **metadata: Any,
     ) -> Snapshot:
         counts = COUNTS | (counts or {})
@@ -90,7 +92,9 @@ def make_snapshot(tmp_path_factory: pytest.TempPathFactory) -> MakeSnapshot:
             "recipe": {"tiles": {"drizzle_mm_h": 0.1}},
             **metadata,
         }
-        plan = SnapshotPlan("small-0123", root, _tables(fields), TEST_2KM, SIZE, thresholds)
+        plan = SnapshotPlan(
+            "small-0123", root, _tables(fields, frame_sizes), TEST_2KM, SIZE, thresholds
+        )
         paths = StorePaths(tmp_path_factory.mktemp("store"))
         publish(paths, _write(paths, plan, fields), plan)
         return open_snapshot(paths.root)
@@ -98,16 +102,27 @@ def make_snapshot(tmp_path_factory: pytest.TempPathFactory) -> MakeSnapshot:
     return make
 
 
-def _tables(fields: dict[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
-    tables = {}
-    for hour, (split, tiles) in enumerate(fields.items()):
-        wet_fraction = (tiles > 0).mean(axis=(1, 2))
-        corners = np.arange(len(tiles), dtype=np.int32)
-        frame = FrameTiles(
-            corners, corners, np.ones(len(tiles)), wet_fraction, tiles.max(axis=(1, 2))
-        )
-        time = datetime(2024, 7, 1, tzinfo=UTC) + timedelta(hours=hour)
-        tables[split] = merge_rows([frame_rows(time, "NIMBUS_RATE", frame)])
+def _tables(fields: dict[str, np.ndarray[Any, Any]], frame_sizes: Sequence[int]) -> dict[str, Any]:
+    """Return the rows of all splits: hourly frames of these sizes, again and again."""
+    tables, hours = {}, itertools.count()
+    for split, tiles in fields.items():
+        frames = []
+        ends = itertools.accumulate(itertools.cycle(frame_sizes), initial=0)
+        for first, last in itertools.pairwise(ends):
+            if first >= len(tiles):
+                break
+            of_frame = tiles[first:last]
+            corners = np.arange(len(of_frame), dtype=np.int32)
+            frame = FrameTiles(
+                corners,
+                corners,
+                np.ones(len(of_frame)),
+                (of_frame > 0).mean(axis=(1, 2)),
+                of_frame.max(axis=(1, 2)),
+            )
+            time = datetime(2024, 7, 1, tzinfo=UTC) + timedelta(hours=next(hours))
+            frames.append(frame_rows(time, "NIMBUS_RATE", frame))
+        tables[split] = merge_rows(frames)
     return tables
 
 

@@ -12,7 +12,7 @@ import torch
 from minkgen.errors import EmptySplitError, TrainingError
 from minkgen.evaluate.metrics import EmulatorStatistics, emulator_scores
 from minkgen.learn.checkpoints import load_emulator, read_checkpoint
-from minkgen.learn.data import BatchReader
+from minkgen.learn.data import TileReader
 from minkgen.learn.emulators import ConstrainedEmulator, predict
 from minkgen.learn.training import BEST, LAST, METRICS, TrainingProgress, fit_emulator
 from minkgen.recipe import Emulator
@@ -182,10 +182,9 @@ def test_the_kept_weights_are_those_of_the_best_epoch_and_score_as_recorded(
     losses = [record["validation"]["counting"]["total"] for record in records]
     assert best["epoch"] == 1 + int(np.argmin(losses))
     emulator = load_emulator(trained / BEST, snapshot)
-    reader = BatchReader(snapshot, "validation", emulator.functionals, batch_size=1000)
-    (batch,) = reader.in_order()
-    predicted = predict(emulator, batch.rain_rate)
-    statistics = EmulatorStatistics.of(predicted, batch.gamma, emulator.functionals)
+    (batch,) = TileReader(snapshot, "validation", emulator.functionals).in_order(1000)
+    predicted = predict(emulator, batch.rain_rate.numpy())
+    statistics = EmulatorStatistics.of(predicted, batch.gamma.numpy(), emulator.functionals)
     scores = emulator_scores(statistics, snapshot.measure)
     recorded = records[best["epoch"] - 1]["validation"]
     assert scores.loss_counting == pytest.approx(recorded["counting"]["total"], rel=1e-5)

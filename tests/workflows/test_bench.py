@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from click.testing import CliRunner
 
 from minkgen.cli.main import cli
@@ -21,10 +22,12 @@ from minkgen.gamma.matrix import gamma_matrix
 from minkgen.opera.odim import read_composite
 from minkgen.recipe import Tiles
 from minkgen.store.layout import SYNTHETIC_ATTRIBUTION
+from minkgen.store.shards import ShardedRows
 from minkgen.workflows.bench import fields as bench_fields
+from minkgen.workflows.bench import reading, timing
 from minkgen.workflows.bench import report as bench_report
-from minkgen.workflows.bench import timing
 from minkgen.workflows.bench.fields import Rain, adversaries, network_like, rain_for_bench
+from minkgen.workflows.bench.reading import reading_ways
 from minkgen.workflows.bench.start import Start, measure_start
 from minkgen.workflows.bench.timing import BINS, BenchResult
 
@@ -49,6 +52,7 @@ def report() -> tuple[dict[str, Any], str]:
     """Return JSON and text of one round of six synthetic tiles; the start is not measured."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing, "measure_start", lambda: START)
+        patch.setattr(reading, "_SAMPLES", 100)
         done = CliRunner().invoke(cli, ["bench", "--tiles", "6", "--repeats", "1", "--json"])
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout), done.stderr
@@ -97,6 +101,7 @@ def test_ratios_are_those_of_the_times(report: tuple[dict[str, Any], str]) -> No
         ("dense_zeroed", "dense/zeroed", "some/gamma"),
         ("dense_as_is", "dense/as_is", "some/gamma"),
         ("cut_out", "cut_out/reference", "cut_out/gamma"),
+        ("reading", "reading/in_order", "reading/shuffled"),
     ):
         assert rows[key]["value"] == pytest.approx(ratio(slow, fast)), key
     assert rows["speed"]["value"] == pytest.approx(1e6 / times["gamma"]["median"])
@@ -129,6 +134,7 @@ def test_targets_stand_beside_what_was_measured(report: tuple[dict[str, Any], st
         "dense_zeroed": (None, 1.5),
         "worst_case": (None, 2.0),
         "cut_out": (20, None),
+        "reading": (0.7, None),
         "warm_seconds": (None, 1.0),
         "warm_added_mb": (None, 150),
     }
@@ -229,6 +235,42 @@ def test_a_call_is_repeated_until_it_can_be_read(monkeypatch: pytest.MonkeyPatch
     microseconds = timing._microseconds_per_tile(lambda batch: calls.append(len(batch)), [0] * 4)
     assert calls == [4, 4]
     assert microseconds == pytest.approx(3750)
+
+
+def test_both_ways_of_reading_read_the_whole_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_SAMPLES", 70)
+    monkeypatch.setattr(reading, "_STRETCH", 32)
+    rain = rain_for_bench(None, 5)
+    read: dict[str, int] = {}
+    getitem, chunks = zarr.Array.__getitem__, ShardedRows.chunks
+
+    def by_zarr(self: zarr.Array[Any], selection: Any) -> Any:
+        values = getitem(self, selection)
+        read[self.basename] = read.get(self.basename, 0) + len(values)
+        return values
+
+    def by_chunks(self: ShardedRows, rows: Any) -> Any:
+        read["shuffled"] = read.get("shuffled", 0) + len(rows)
+        return chunks(self, rows)
+
+    with reading_ways(rain) as ways:
+        assert ways is not None
+        assert len(ways.samples) == 70
+        monkeypatch.setattr(zarr.Array, "__getitem__", by_zarr)
+        monkeypatch.setattr(ShardedRows, "chunks", by_chunks)
+        ways.in_order(ways.samples)
+        assert read == {"rain_rate": 70, "gamma": 70}
+        read.clear()
+        ways.shuffled(ways.samples)
+        assert read == {"shuffled": 2 * 70}
+
+
+def test_without_torch_reading_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "find_spec", lambda name: None)
+    with reading_ways(rain_for_bench(None, 1)) as ways:
+        assert ways is None
+    rows = {row.key: row for row in bench_report.rows(_result())}
+    assert rows["reading"].value is rows["reading"].met is None
 
 
 def test_synthetic_rain_is_cut_as_the_store_does() -> None:

@@ -71,6 +71,7 @@ def rows(result: BenchResult) -> list[Row]:
     times, start, median, ratio = result.times, result.start, result.microseconds, result.ratio
     hardest = max((name for name in times if name.startswith("adversary/")), key=median)
     has_cc3d, has_composites = "sample/cc3d" in times, "composite/ingest" in times
+    has_reading = "reading/shuffled" in times
     cut_out_target = 20.0 if (height, width) == (CUT_OUT, CUT_OUT) else None
     return [
         Row("speed", f"γ, {100 * wet:.1f} % of pixels wet", 1e6 / median("gamma"), "tiles/s"),
@@ -145,6 +146,19 @@ def rows(result: BenchResult) -> list[Row]:
             "  time of a composite",
             median("composite/ingest") / 1e6 if has_composites else None,
             "s",
+        ),
+        Row(
+            "reading",
+            "zarr reading chunks in order / shuffled into tensors",
+            ratio("reading/in_order", "reading/shuffled") if has_reading else None,
+            "x",
+            at_least=0.7,
+        ),
+        Row(
+            "reading_tile",
+            "  time of a tile with its γ",
+            median("reading/shuffled") if has_reading else None,
+            "µs",
         ),
         Row("warm_seconds", "first γ of a warm process", start.warm_seconds, "s", at_most=1.0),
         Row(

@@ -33,6 +33,7 @@ from minkgen.workflows.bench.fields import (
     network_like,
     rain_for_bench,
 )
+from minkgen.workflows.bench.reading import ReadingWays, reading_ways
 from minkgen.workflows.bench.start import Start, measure_start
 from minkgen.workflows.progress import Progress, Silent
 
@@ -58,7 +59,7 @@ _WEIGHT_MAPS_BATCH = 32
 # Hard fields take several times longer, so that fewer of them fill a batch.
 _COPIES = 16
 _CC3D = "connected-components-3d"
-_LIBRARIES = ("minkgen", "numpy", "numba", "gudhi", "scikit-image", _CC3D)
+_LIBRARIES = ("minkgen", "numpy", "numba", "gudhi", "scikit-image", _CC3D, "zarr", "torch")
 _PROCESSOR = Path("/proc/cpuinfo")
 
 
@@ -87,7 +88,8 @@ class BenchResult(NamedTuple):
         `bin/<index>/gamma`, `bin/<index>/gudhi_2d`; on a few of each round
         `bin/<index>/sample/gamma`, `bin/<index>/sample/reference`. Besides `adversary/<name>`,
         `cut_out/gamma` and `cut_out/reference`, and of a folder's composites, microseconds each,
-        `composite/h5py` and `composite/ingest`.
+        `composite/h5py` and `composite/ingest`. Of tiles in a store (if torch is installed),
+        `reading/in_order` and `reading/shuffled`.
     start : Start
     seconds : float
         What the whole benchmark took.
@@ -155,9 +157,10 @@ def bench(
     times: dict[str, list[float]] = {}
     with ExitStack() as stack:
         composites = None if folder is None else stack.enter_context(composite_ways(folder))
+        reading = stack.enter_context(reading_ways(rain))
         progress.stage("time γ", repeats)
         for _ in range(repeats):
-            for name, way, batch in _one_round(ways, batches, composites, random):
+            for name, way, batch in _one_round(ways, batches, composites, reading, random):
                 times.setdefault(name, []).append(_microseconds_per_tile(way, batch))
             progress.advance()
     return BenchResult(
@@ -279,7 +282,11 @@ class _Batches(NamedTuple):
 
 
 def _one_round(
-    ways: _Ways, batches: _Batches, composites: CompositeWays | None, random: np.random.Generator
+    ways: _Ways,
+    batches: _Batches,
+    composites: CompositeWays | None,
+    reading: ReadingWays | None,
+    random: np.random.Generator,
 ) -> Iterator[tuple[str, Way, Sequence[Any] | Float32]]:
     """Yield every quantity, what computes it, and on what; compared ones are neighbours."""
     tiles, some = batches.tiles, batches.tiles[:_SOME]
@@ -310,6 +317,9 @@ def _one_round(
     if composites is not None:
         yield "composite/h5py", composites.read, composites.files
         yield "composite/ingest", composites.ingest, composites.files
+    if reading is not None:
+        yield "reading/in_order", reading.in_order, reading.samples
+        yield "reading/shuffled", reading.shuffled, reading.samples
 
 
 def _draw(tiles: Float32, count: int, random: np.random.Generator) -> Float32:
