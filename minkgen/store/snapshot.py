@@ -231,6 +231,8 @@ def _pinned(location: Path | RemoteFolder) -> Snapshot:
         metadata = dict(_group(location).attrs).get("minkgen")
     except FileNotFoundError as error:
         raise StoreError("the snapshot is not there", where=location, got=error) from error
+    except (ValueError, TypeError, AttributeError, KeyError) as error:  # in what zarr.json says
+        raise StoreError("the snapshot cannot be read", where=location, got=error) from error
     version = metadata.get("layout_version") if isinstance(metadata, dict) else None
     if not isinstance(metadata, dict) or version != LAYOUT_VERSION:
         raise StoreError(
