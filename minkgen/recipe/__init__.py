@@ -14,7 +14,13 @@ from minkgen.grid import GRIDS
 from minkgen.recipe.canonical import canonical_json, differences, digest
 from minkgen.recipe.cutting import Tiles
 from minkgen.recipe.fetching import Download, Reading, Source
-from minkgen.recipe.machines import Cluster, Emulator
+from minkgen.recipe.machines import (
+    Cluster,
+    Emulator,
+    LocalProcesses,
+    SchedulerAddress,
+    SlurmJobs,
+)
 from minkgen.recipe.quality import Ceiling, ExcludeFlags, FlagRules, RepeatedValue
 from minkgen.recipe.regions import Region
 from minkgen.recipe.sections import COMPOSITE_MINUTES, Section, Window
@@ -46,6 +52,7 @@ __all__ = [
     "FlagRules",
     "FloorChoice",
     "GivenFloor",
+    "LocalProcesses",
     "LogThresholds",
     "MixUp",
     "PercentileFloor",
@@ -55,6 +62,8 @@ __all__ = [
     "Recipe",
     "Region",
     "RepeatedValue",
+    "SchedulerAddress",
+    "SlurmJobs",
     "Source",
     "Splits",
     "ThresholdChoice",
@@ -94,7 +103,7 @@ class Recipe(Section):
     thresholds: ThresholdChoice = QuantileThresholds(kind="quantile")
     persistence: Persistence = Persistence()
     mixup: MixUp = MixUp()
-    cluster: Cluster = Cluster()
+    cluster: Cluster = LocalProcesses()
     emulator: Emulator = Emulator()
 
     def numeric(self) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from distributed import Client
 from distributed.security import Security
 
 from minkgen.errors import TaskError
-from minkgen.recipe import Cluster
+from minkgen.recipe import LocalProcesses
 from minkgen.workflows.cluster import open_client, run_tasks
 from minkgen.workflows.progress import Silent
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    with open_client(Cluster(workers=1)) as opened:
+    with open_client(LocalProcesses(workers=1)) as opened:
         yield opened
 
 
