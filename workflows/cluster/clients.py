@@ -83,7 +83,8 @@ def _open_local(cluster: LocalProcesses) -> Iterator[Client]:
             # Our tasks hold one shard, and their results are small: Dask's own limits, made for
             # results kept in memory, would only pause them.
             memory_limit=0,
-            silence_logs="ERROR",
+            # What goes wrong in a task comes back as its failure; the rest is noise of the end.
+            silence_logs="CRITICAL",
             # Whoever reaches a scheduler runs code as its user, and loopback is open to everybody
             # on a login node: only those with this cluster's own key get in.
             security=True,

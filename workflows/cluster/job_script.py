@@ -17,7 +17,19 @@ from minkgen.errors import PlanRefused
 from minkgen.recipe import SlurmJobs
 from minkgen.recipe.site import Site
 
-__all__ = ["Lifetime", "RunNames", "job_script", "lifetime_of", "slurm_keywords"]
+__all__ = [
+    "CA_FILE",
+    "CERT_FILE",
+    "KEY_FILE",
+    "Lifetime",
+    "RunNames",
+    "job_script",
+    "lifetime_of",
+    "slurm_keywords",
+]
+
+# In the folder of a run's key pair.
+CA_FILE, CERT_FILE, KEY_FILE = "ca.pem", "cert.pem", "key.pem"
 
 _WORKER_COMMAND = "distributed.cli.dask_worker"
 _SHEBANG = "#!/usr/bin/env bash"
@@ -44,9 +56,7 @@ class RunNames(NamedTuple):
     job: str = "minkgen-RUN"
     worker: str = "WORKER"
     scheduler: str = "tls://SCHEDULER"
-    ca_file: str = "RUN_FOLDER/ca_file"
-    cert: str = "RUN_FOLDER/cert"
-    key: str = "RUN_FOLDER/key"
+    keys: str = "KEYS"
 
 
 def lifetime_of(walltime_s: float, task_s: float) -> Lifetime:
@@ -214,9 +224,9 @@ def job_script(site: Site, jobs: SlurmJobs, names: RunNames = RunNames()) -> str
         *keywords["worker_extra_args"],
         f"--interface {keywords['interface']}",
         "--protocol tls://",
-        f"--tls-ca-file {names.ca_file}",
-        f"--tls-cert {names.cert}",
-        f"--tls-key {names.key}",
+        f"--tls-ca-file {names.keys}/{CA_FILE}",
+        f"--tls-cert {names.keys}/{CERT_FILE}",
+        f"--tls-key {names.keys}/{KEY_FILE}",
     ]
     lines = [
         _SHEBANG,

@@ -20,9 +20,16 @@ from distributed.utils import get_ip_interface
 from minkgen.errors import ClusterError
 from minkgen.recipe import SlurmJobs
 from minkgen.recipe.site import Site
-from minkgen.workflows.cluster.job_script import RunNames, job_script, slurm_keywords
+from minkgen.workflows.cluster.job_script import (
+    CA_FILE,
+    CERT_FILE,
+    KEY_FILE,
+    RunNames,
+    job_script,
+    slurm_keywords,
+)
 
-__all__ = ["open_slurm"]
+__all__ = ["import_slurm_cluster", "open_slurm", "slurm_cluster"]
 
 # A worker that is cancelled or pre-empted dies like one that a task has killed.
 _ALLOWED_FAILURES = 10
@@ -60,10 +67,7 @@ def open_slurm(site: Site, jobs: SlurmJobs) -> Iterator[Client]:
     names = RunNames(job=f"minkgen-{secrets.token_hex(4)}")
     _check_host(site)
     _refuse_unusable_job(job_script(site, jobs, names))
-    with (
-        tempfile.TemporaryDirectory(prefix="minkgen-keys-", dir=site.shared) as keys,
-        dask.config.set(_NO_CONFIGURATION),
-    ):
+    with tempfile.TemporaryDirectory(prefix="minkgen-keys-", dir=site.shared) as keys:
         try:
             with slurm_cluster(site, jobs, names.job, keys) as cluster, Client(cluster) as client:
                 # With a fixed size, a cancelled job would not be replaced.
@@ -75,8 +79,9 @@ def open_slurm(site: Site, jobs: SlurmJobs) -> Iterator[Client]:
                 _command("scancel", "--quiet", "--name", names.job)
 
 
-def slurm_cluster(site: Site, jobs: SlurmJobs, job_name: str, keys: str) -> Any:
-    """Return dask-jobqueue's cluster, with a scheduler and no worker yet.
+@contextmanager
+def slurm_cluster(site: Site, jobs: SlurmJobs, job_name: str, keys: str) -> Iterator[Any]:
+    """Start dask-jobqueue's cluster: a scheduler, and no worker yet.
 
     Parameters
     ----------
@@ -84,29 +89,58 @@ def slurm_cluster(site: Site, jobs: SlurmJobs, job_name: str, keys: str) -> Any:
     jobs : SlurmJobs
     job_name : str
     keys : str
-        Folder that nodes see and nobody else may enter; receives the files of the key pair.
+        Folder that nodes see and nobody else may enter; receives a new key pair.
 
-    Returns
-    -------
+    Yields
+    ------
     dask_jobqueue.SLURMCluster
     """
-    # Importing it replaces the handler of Ctrl-C.
+    slurm_cluster_class = import_slurm_cluster()
+    with (
+        dask.config.set(_NO_CONFIGURATION),
+        slurm_cluster_class(
+            **slurm_keywords(site, jobs),
+            job_name=job_name,
+            security=_write_keys(Path(keys)),
+            protocol="tls://",
+            scheduler_options={
+                "dashboard_address": "127.0.0.1:0",
+                "allowed_failures": _ALLOWED_FAILURES,
+            },
+            silence_logs="CRITICAL",
+        ) as cluster,
+    ):
+        yield cluster
+
+
+def import_slurm_cluster() -> Any:
+    """Import dask-jobqueue, which replaces the handler of Ctrl-C, and put the handler back."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         from dask_jobqueue import SLURMCluster
     finally:
         signal.signal(signal.SIGINT, handler)
-    return SLURMCluster(
-        **slurm_keywords(site, jobs),
-        job_name=job_name,
-        security=Security.temporary(),
-        protocol="tls://",
-        shared_temp_directory=keys,
-        scheduler_options={
-            "dashboard_address": "127.0.0.1:0",
-            "allowed_failures": _ALLOWED_FAILURES,
-        },
-        silence_logs="ERROR",
+    return SLURMCluster
+
+
+def _write_keys(folder: Path) -> Security:
+    """Make a key pair for all roles, in files that nobody else may read."""
+    made = Security.temporary()
+    texts = {
+        CA_FILE: made.tls_ca_file,
+        CERT_FILE: made.tls_worker_cert,
+        KEY_FILE: made.tls_worker_key,
+    }
+    for name, text in texts.items():
+        path = folder / name
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="ascii")
+    roles = ("scheduler", "worker", "client")
+    return Security(
+        require_encryption=True,
+        tls_ca_file=str(folder / CA_FILE),
+        **{f"tls_{role}_cert": str(folder / CERT_FILE) for role in roles},
+        **{f"tls_{role}_key": str(folder / KEY_FILE) for role in roles},
     )
 
 
