@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
@@ -74,7 +77,7 @@ def local_workers(cluster: Cluster) -> int:
 @contextmanager
 def _open_local(cluster: LocalProcesses) -> Iterator[Client]:
     with (
-        LocalCluster(
+        _start_beyond_interrupts(
             n_workers=local_workers(cluster),
             threads_per_worker=1,
             processes=True,
@@ -94,6 +97,21 @@ def _open_local(cluster: LocalProcesses) -> Iterator[Client]:
         Client(local) as client,
     ):
         yield client
+
+
+def _start_beyond_interrupts(**keywords: Any) -> LocalCluster:
+    """Start a local cluster whose processes leave Ctrl-C to this one.
+
+    A terminal sends it to all of them. Threads and processes are born with what their parent holds
+    back: Dask's thread, and every worker that it ever starts. Here it is only late.
+    """
+    # Its first start would take the mask off the thread that spawns the first worker.
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return LocalCluster(**keywords)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager
