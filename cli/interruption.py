@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from types import FrameType
 
@@ -31,4 +32,6 @@ class Interruption:
         self._received = signal.Signals(number)
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
+        # What is cut off complains; that it was cut off is all there is to know.
+        logging.disable(logging.ERROR)
         raise KeyboardInterrupt

@@ -110,12 +110,13 @@ def _known_keys(model: type[BaseModel], location: Sequence[str]) -> list[str]:
     """Return the keys that the section at a path knows."""
     sections = [model]
     for part in location:
-        fields = [each.model_fields[part] for each in sections if part in each.model_fields]
-        if fields:
-            sections = [inner for field in fields for inner in _sections_of(field.annotation)]
-        else:
+        chosen = [section for section in sections if part in _kinds_of(section)]
+        if len(sections) > 1 and chosen:
             # Pydantic names the chosen kind of a tagged section within the location.
-            sections = [section for section in sections if part in _kinds_of(section)]
+            sections = chosen
+        elif not part.isdigit():
+            fields = [each.model_fields[part] for each in sections if part in each.model_fields]
+            sections = [inner for field in fields for inner in _sections_of(field.annotation)]
     return [key for section in sections for key in section.model_fields]
 
 
@@ -132,10 +133,13 @@ def _kinds_of(section: type[BaseModel]) -> tuple[str, ...]:
 
 
 def _without(data: Any, location: Sequence[str | int]) -> Any:
+    """Return data without the key at a path."""
     first, *rest = location
-    if isinstance(data, Mapping) and first in data:
-        if not rest:
-            return {key: value for key, value in data.items() if key != first}
+    if not rest:
+        return {key: value for key, value in data.items() if key != first}
+    if isinstance(data, list) and isinstance(first, int):
+        return [*data[:first], _without(data[first], rest), *data[first + 1 :]]
+    if isinstance(data.get(first), Mapping | list):
         return {**data, first: _without(data[first], rest)}
     # Pydantic names the chosen kind of a tagged section within the location; data do not hold it.
-    return _without(data, rest) if rest else data
+    return _without(data, rest)
