@@ -9,8 +9,9 @@ import pytest
 from distributed import Client
 
 from minkgen.errors import TaskError, TasksFailed
+from minkgen.gamma.kernel.batches import find_pairs, gamma_batch, map_weights
 from minkgen.recipe import LocalProcesses
-from minkgen.workflows.cluster import ATTEMPTS, open_client, run_tasks
+from minkgen.workflows.cluster import ATTEMPTS, open_client, run_tasks, warm_up_workers
 from minkgen.workflows.progress import Silent
 from tests.workflows.failures import Ending, ScriptedTask
 
@@ -99,11 +100,19 @@ def test_input_that_is_wrong_is_not_tried_again(client: Client, tmp_path: Path) 
     assert len(caught.value.failures[1].attempts) == 2
 
 
+def kernels_of_this_process(_: object) -> int:
+    return sum(len(kernel.signatures) for kernel in (find_pairs, gamma_batch, map_weights))
+
+
 def test_a_task_that_kills_its_workers_fails_alone(tmp_path: Path) -> None:
     task = ScriptedTask(tmp_path, {"wet": ("kills its worker",) * 9})
     # One worker, so that all other tasks have to pass where this one ends it.
-    with open_client(LocalProcesses(workers=1)) as one, pytest.raises(TasksFailed) as caught:
-        run_tasks(one, task, ["wet", "dry", "hail"], Steps(), what="no word")
+    with open_client(LocalProcesses(workers=1)) as one:
+        warm_up_workers(one)
+        with pytest.raises(TasksFailed) as caught:
+            run_tasks(one, task, ["wet", "dry", "hail"], Steps(), what="no word")
+        # The one that has come in its place was warm before its first task, too.
+        assert run_tasks(one, kernels_of_this_process, [0], Steps(), what="not counted") == [3]
     (failed,) = caught.value.failures
     assert failed.inputs == "wet"
     assert failed.attempts[0].startswith("KilledWorker: ")
@@ -117,3 +126,10 @@ def test_many_failures_are_counted_and_the_first_ones_shown(client: Client) -> N
     assert "12 of 12 tasks failed" in str(caught.value)
     assert "and 2 more" in str(caught.value)
     assert str(caught.value).count("attempt 3: ZeroDivisionError") == 10
+
+
+def kernels_compiled(_: object) -> int:
+    """Return how many of the kernel's three entrances this process has, compiled or read."""
+    from minkgen.gamma.kernel.batches import find_pairs, gamma_batch, map_weights
+
+    return sum(len(kernel.signatures) for kernel in (find_pairs, gamma_batch, map_weights))
