@@ -28,6 +28,7 @@ from minkgen.workflows.cluster.job_script import (
     job_script,
     slurm_keywords,
 )
+from minkgen.workflows.cluster.job_watch import watch_jobs
 
 __all__ = ["import_slurm_cluster", "open_slurm", "slurm_cluster"]
 
@@ -72,7 +73,8 @@ def open_slurm(site: Site, jobs: SlurmJobs) -> Iterator[Client]:
             with slurm_cluster(site, jobs, names.job, keys) as cluster, Client(cluster) as client:
                 # With a fixed size, a cancelled job would not be replaced.
                 cluster.adapt(minimum=jobs.workers, maximum=jobs.workers)
-                yield client
+                with watch_jobs(client, lambda: _has_jobs(names.job), Path(site.logs), names.job):
+                    yield client
         finally:
             # Dask cancels the jobs that it knows of; one may have been on its way to SLURM.
             with suppress(ClusterError):
@@ -173,6 +175,15 @@ def _refuse_unusable_job(script: str) -> None:
             got=answer.stderr.strip() or f"exit status {answer.returncode}",
             hint="mend the site profile or the cluster section; see `minkgen doctor --site`",
         )
+
+
+def _has_jobs(name: str) -> bool:
+    """Tell whether SLURM has a job of this name; where it does not answer, that it may have."""
+    try:
+        answer = _command("squeue", "--noheader", "--name", name)
+    except ClusterError:
+        return True
+    return answer.returncode != 0 or bool(answer.stdout.strip())
 
 
 def _command(name: str, *arguments: str, script: str = "") -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""The job script: word by word, equal to what dask-jobqueue submits, and when workers end."""
+"""Jobs: their script word by word, equal to what dask-jobqueue submits, and when they end."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from minkgen.errors import ClusterError, PlanRefused
 from minkgen.recipe import SlurmJobs
 from minkgen.recipe.site import Site
-from minkgen.workflows.cluster.clients import open_client
+from minkgen.workflows.cluster import job_watch, open_client, run_tasks
 from minkgen.workflows.cluster.job_script import RunNames, job_script, lifetime_of
 from minkgen.workflows.cluster.slurm import import_slurm_cluster, open_slurm, slurm_cluster
+from minkgen.workflows.progress import Silent
 
 GOLDEN = Path(__file__).parent / "golden"
 SITE = Site(
@@ -167,3 +168,40 @@ def test_a_host_without_the_interface_is_no_place_for_a_scheduler(tmp_path: Path
         pass
     assert caught.value.where == "nope0"
     assert "lo" in str(caught.value.got)
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def test_jobs_that_all_end_before_a_worker_comes_end_the_run(
+    loopback_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs that stand in for SLURM's take every job, and each has ended at once."""
+    bodies = {
+        "sbatch": f"""
+            [ "$1" = --test-only ] && exit
+            log=$(sed -n 's/#SBATCH -e //p' "$1" | sed s/%J/7/)
+            echo no such Python > "$log"
+            touch {tmp_path}/submitted
+            echo Submitted batch job 7""",
+        "squeue": f"[ -e {tmp_path}/submitted ] || echo one that is on its way",
+        "scancel": f'echo "$@" >> {tmp_path}/cancelled',
+    }
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, body in bodies.items():
+        (programs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setattr(job_watch, "_INTERVAL_S", 0.2)
+    with (
+        pytest.raises(ClusterError, match="all jobs ended before a worker came") as caught,
+        open_slurm(loopback_site, JOBS) as client,
+    ):
+        run_tasks(client, double, [1, 2], Silent(), what="not doubled")
+    assert caught.value.got == "no such Python"
+    cancelled = (tmp_path / "cancelled").read_text().splitlines()
+    assert cancelled[-1].startswith("--quiet --name minkgen-")
+    assert "7" in cancelled
+    assert not list(tmp_path.glob("minkgen-keys-*"))
