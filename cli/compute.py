@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="compute", short_help="Cut tiles, compute γ, publish a snapshot.")
-@recipe_command("store", "workers")
+@recipe_command("store", "cluster", "site", "workers")
 @click.option(
     "--new-version",
     is_flag=True,
@@ -29,8 +29,9 @@ def command(recipe: Recipe, *, new_version: bool, as_json: bool, quiet: bool) ->
     the hash of everything that decided its numbers; where it exists already, nothing is computed.
 
     \b
-    Example:
+    Examples:
       minkgen compute evening.yaml --store store
+      minkgen compute paper --cluster slurm --site mine.yaml --workers 32
     """
     from minkgen.workflows.compute import compute
 

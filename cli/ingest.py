@@ -17,7 +17,7 @@ _SHOWN = 10
 
 
 @click.command(name="ingest", short_help="Bring composites into the store.")
-@recipe_command("source", "store", "workers")
+@recipe_command("source", "store", "site", "workers")
 @output_options
 def command(recipe: Recipe, *, as_json: bool, quiet: bool) -> int:
     """Bring the composites of RECIPE's period into its store.
@@ -26,12 +26,18 @@ def command(recipe: Recipe, *, as_json: bool, quiet: bool) -> int:
     are left alone; all others are looked for again. A file that cannot be used is recorded as
     corrupt with the reason, the run goes on, and the exit status is 3.
 
+    It works on the node where it is started, whatever cluster RECIPE names.
+
     \b
     Example:
       minkgen ingest evening.yaml --source archive --store store
     """
     from minkgen.workflows.ingest import ingest
+    from minkgen.workflows.transfer import transfer_note
 
+    where = transfer_note(recipe)
+    if where is not None and not quiet:
+        click.echo(where, err=True)
     with show_progress(quiet=quiet) as progress:
         result = ingest(recipe, progress)
 

@@ -7,11 +7,23 @@ import sys
 
 import click
 
-from minkgen.errors import MinkgenError, RecipeError
+from minkgen.cli.interruption import Interruption
+from minkgen.errors import MinkgenError, RecipeError, TasksFailed
 
 __all__ = ["cli", "main"]
 
-_VERBS = ("ingest", "compute", "rebuild", "inspect", "verify", "train", "evaluate", "demo", "bench")
+_VERBS = (
+    "ingest",
+    "compute",
+    "rebuild",
+    "inspect",
+    "verify",
+    "train",
+    "evaluate",
+    "demo",
+    "bench",
+    "doctor",
+)
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 
 
@@ -42,21 +54,29 @@ def cli() -> None:
 
     \b
     Exit status: 0 done, 1 failed, 2 usage or recipe error,
-    3 finished, but slots newly failed or corrupt in this run.
+    3 finished, but slots or parts newly failed in this run,
+    130 or 143 interrupted (Ctrl-C, SIGTERM).
     """
 
 
 def main() -> None:
     """Run the command line; whatever minkgen raises becomes a message and an exit status."""
+    interruption = Interruption()
     try:
         status = cli.main(prog_name="minkgen", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(USAGE if isinstance(error, click.UsageError) else error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted. The store is valid; run the same command to go on.", err=True)
-        sys.exit(FAILED)
+        click.echo("interrupted; run the same command again: finished parts are kept", err=True)
+        sys.exit(interruption.status)
     except MinkgenError as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(USAGE if isinstance(error, RecipeError) else FAILED)
+        sys.exit(_status_of(error))
     sys.exit(status if isinstance(status, int) else DONE)
+
+
+def _status_of(error: MinkgenError) -> int:
+    if isinstance(error, RecipeError):
+        return USAGE
+    return PARTLY if isinstance(error, TasksFailed) else FAILED

@@ -14,8 +14,16 @@ if TYPE_CHECKING:
 
 __all__ = ["output_options", "recipe_command"]
 
-_SHORTHANDS = {"store": "store", "source": "source", "workers": "cluster.workers"}
+# In the order in which they are set: a cluster replaces the section that its site then refines.
+_SHORTHANDS = {
+    "store": "store",
+    "source": "source",
+    "cluster": "cluster",
+    "site": "cluster.site",
+    "workers": "cluster.workers",
+}
 _NETWORK_SOURCES = ("archive", "api")
+_CLUSTERS = ("local", "slurm")
 
 
 def _read(path: str, settings: tuple[str, ...], given: dict[str, Any]) -> Recipe:
@@ -23,10 +31,12 @@ def _read(path: str, settings: tuple[str, ...], given: dict[str, Any]) -> Recipe
 
     if given.get("source") is not None:
         given["source"] = _source(given["source"])
+    if given.get("cluster") is not None:
+        given["cluster"] = _cluster(given["cluster"])
     shorthands = [
-        f"{_SHORTHANDS[name]}={json.dumps(value)}"
-        for name, value in given.items()
-        if value is not None
+        f"{key}={json.dumps(given[name])}"
+        for name, key in _SHORTHANDS.items()
+        if given.get(name) is not None
     ]
     # Settings come last: they may refine what a shorthand replaces as a whole.
     return load_recipe(path, [*shorthands, *settings])
@@ -39,6 +49,11 @@ def _source(value: str) -> dict[str, str]:
     if value.startswith(("http://", "https://")):
         return {"kind": "archive", "endpoint": value}
     return {"kind": "folder", "path": value}
+
+
+def _cluster(value: str) -> dict[str, str]:
+    """Return the section that `--cluster` stands for."""
+    return {"kind": value} if value in _CLUSTERS else {"kind": "address", "address": value}
 
 
 def recipe_command(*shorthands: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -54,6 +69,17 @@ def recipe_command(*shorthands: str) -> Callable[[Callable[..., Any]], Callable[
             help="Short for --set source=...: a folder in the archive's layout (./api for one of "
             "that name), the public archive, the Open Radar Data API for the last 24 hours, or an "
             "S3-style endpoint with a copy of the archive.",
+        ),
+        "cluster": click.option(
+            "--cluster",
+            metavar="local|slurm|tls://HOST:PORT",
+            help="Short for --set cluster=...: processes of this machine, SLURM jobs (needs --site "
+            "and --workers), or a Dask scheduler that runs already. Replaces the recipe's section.",
+        ),
+        "site": click.option(
+            "--site",
+            metavar="NAME|FILE",
+            help="Short for --set cluster.site=...: a site profile, shipped or your own.",
         ),
         "workers": click.option(
             "--workers",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="rebuild", short_help="Ingest, compute and publish what is new.")
-@recipe_command("source", "store", "workers")
+@recipe_command("source", "store", "cluster", "site", "workers")
 @click.option(
     "--log",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -7,18 +7,23 @@ inherit `ValueError`, so that code which expects the builtin keeps working.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 __all__ = [
     "MinkgenError",
     "InputError",
     "RecipeError",
+    "SiteError",
     "SourceError",
     "TransferError",
     "StoreError",
     "EmptySplitError",
     "PlanRefused",
     "TrainingError",
+    "ClusterError",
     "TaskError",
+    "FailedTask",
+    "TasksFailed",
 ]
 
 
@@ -105,15 +110,23 @@ class RecipeError(MinkgenError, ValueError):
         The recipe file.
     """
 
+    _document = "recipe"
+
     def __init__(self, faults: Sequence[str], *, where: object = None) -> None:
         self.faults = tuple(faults)
         count = len(self.faults)
         listing = "".join(f"\n  - {fault}" for fault in self.faults)
         super().__init__(
-            f"the recipe has {count} fault{'' if count == 1 else 's'}:{listing}",
+            f"the {self._document} has {count} fault{'' if count == 1 else 's'}:{listing}",
             where=where,
             hint="mend the keys above; nothing was read or written",
         )
+
+
+class SiteError(RecipeError):
+    """A site profile has one or more faults; all of them are listed."""
+
+    _document = "site profile"
 
 
 class SourceError(MinkgenError, ValueError):
@@ -140,5 +153,62 @@ class TrainingError(MinkgenError, RuntimeError):
     """Training or evaluation cannot go on: a non-finite loss, or a checkpoint of another run."""
 
 
+class ClusterError(MinkgenError, RuntimeError):
+    """A Dask cluster cannot be started or reached, or was lost."""
+
+
 class TaskError(MinkgenError, RuntimeError):
     """A distributed task failed; the message names its inputs and holds its traceback."""
+
+
+class FailedTask(NamedTuple):
+    """A task that was given up.
+
+    Attributes
+    ----------
+    inputs : str
+        What it was to work on.
+    attempts : tuple of str
+        What each attempt ended with, on one line, in order.
+    traceback : str
+        Of the last attempt; empty where its worker was killed.
+    """
+
+    inputs: str
+    attempts: tuple[str, ...]
+    traceback: str
+
+    def __str__(self) -> str:
+        tries = (f"attempt {number}: {end}" for number, end in enumerate(self.attempts, start=1))
+        return "\n    ".join((self.inputs, *tries))
+
+
+class TasksFailed(TaskError):  # noqa: N818 - what happened, in two words
+    """Some tasks of a run failed for good; all others were finished, and what they made is kept.
+
+    Parameters
+    ----------
+    what : str
+        What a task was to do, as one sentence: "the day could not be ingested".
+    failures : sequence of FailedTask
+        In the order of the tasks.
+    total : int
+        Number of all tasks.
+    """
+
+    _shown = 10
+
+    def __init__(self, what: str, failures: Sequence[FailedTask], total: int) -> None:
+        self.failures = tuple(failures)
+        count = len(self.failures)
+        lines = [f"{count} of {total} tasks failed", *map(str, self.failures[: self._shown])]
+        if count > self._shown:
+            lines.append(f"and {count - self._shown} more")
+        if self.failures[0].traceback:
+            lines.append(f"the first one's traceback:\n{self.failures[0].traceback.rstrip()}")
+        super().__init__(
+            what,
+            where=self.failures[0].inputs,
+            got="\n  - ".join(lines),
+            hint="mend the cause and run the same command again; finished tasks are kept",
+        )

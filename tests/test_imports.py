@@ -12,13 +12,15 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # What each room may stand on. A room may always import from itself.
-FOUNDATION = {"errors", "recipe", "recipe_file", "grid", "products"}
+FOUNDATION = {"errors", "recipe", "recipe_file", "site_file", "grid", "products"}
 ALLOWED = {
     "errors": set(),
     "grid": {"errors"},
     "products": set(),
     "recipe": {"errors", "grid", "products"},
-    "recipe_file": {"errors", "grid", "recipe"},
+    "yaml_file": {"errors"},
+    "recipe_file": {"errors", "grid", "recipe", "yaml_file"},
+    "site_file": {"errors", "grid", "recipe", "yaml_file"},
     "gamma": FOUNDATION,
     "opera": FOUNDATION,
     "tiles": FOUNDATION,

@@ -119,6 +119,45 @@ def test_a_gap_that_is_there_already_is_not_cut_again(recipe_data: Data, tmp_pat
         ("thresholds", {"kind": "physical", "values": [-1, 1]}, "greater than 0"),
         ("persistence.components", {"kind": "median"}, "persistence.components: input tag"),
         ("emulator.widths", [12], "emulator.widths.0: input should be a multiple of 8"),
+        ("cluster.kind", "cloud", "cluster: input tag 'cloud'"),
+        ("cluster.wokers", 2, "cluster.local.wokers: unknown key; did you mean 'workers'?"),
+        ("cluster", {"kind": "slurm", "site": "x"}, "cluster.slurm.workers: field required"),
+        ("cluster", {"kind": "slurm", "workers": 1}, "cluster.slurm.site: field required"),
+        (
+            "cluster",
+            {"kind": "slurm", "site": "x", "workers": 1, "wall_time": "01:00:00"},
+            "cluster.slurm.wall_time: unknown key; did you mean 'walltime'?",
+        ),
+        *(
+            (
+                "cluster",
+                {"kind": "slurm", "site": "x", "workers": 1, "walltime": walltime},
+                f"cluster.slurm.walltime: {expected}",
+            )
+            for walltime, expected in (
+                (43200, 'must be text like "04:00:00", in quotes, got 43200'),
+                ("4:00:00", "must be hours, minutes and seconds"),
+                ("01:60:00", "must be hours, minutes and seconds"),
+                ("00:00:00", "must be hours, minutes and seconds"),
+            )
+        ),
+        ("cluster", {"kind": "address"}, "cluster.address.address: field required"),
+        ("cluster", {"kind": "address", "address": "host:1"}, "cluster.address.address: string"),
+        (
+            "cluster",
+            {
+                "kind": "address",
+                "address": "tls://host:1",
+                "certificates": {"ca_file": "a", "cert": "b", "key": "c", "kye": "d"},
+            },
+            "cluster.address.certificates.kye: unknown key; did you mean 'key'?",
+        ),
+        (
+            "reading.scalings",
+            [{"gain": 1, "offset": 0, "nodata": 1, "undetect": 2, "gian": 3}],
+            "reading.scalings.0.gian: unknown key; did you mean 'gain'?",
+        ),
+        ("source", {"path": "a", "pth": "b"}, "source.folder.pth: unknown key; did you mean"),
     ],
 )
 def test_each_fault_is_named_with_its_path(

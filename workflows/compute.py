@@ -17,7 +17,6 @@ from distributed import Client
 from minkgen.errors import EmptySplitError
 from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.gamma.matrix import gamma_matrix
-from minkgen.gamma.warm_up import warm_up
 from minkgen.opera.odim import SYNTHETIC_MARK
 from minkgen.recipe import Recipe, digest
 from minkgen.store.build import (
@@ -40,7 +39,7 @@ from minkgen.tiles.eligibility import cut_tile
 from minkgen.tiles.mixup import mix_tile
 from minkgen.tiles.table import minutes, rows_digest, select_rows
 from minkgen.workflows.climate import Climate, fit_climate
-from minkgen.workflows.cluster import open_client, run_tasks
+from minkgen.workflows.cluster import open_client, run_tasks, warm_up_workers
 from minkgen.workflows.progress import Progress, Silent
 from minkgen.workflows.rain import Frame, RainSource, rain_frames
 from minkgen.workflows.scan import choose_frames, scan_tiles, tiles_by_time
@@ -114,8 +113,8 @@ def compute(
         recipe.
     EmptySplitError
         If a split has no frame, or no eligible tile.
-    TaskError
-        If a task failed; nothing is published, and finished parts are kept.
+    TasksFailed
+        If tasks failed for good; nothing is published, and finished parts are kept.
     """
     progress = progress or Silent()
     source = RainSource.of(recipe)
@@ -124,8 +123,8 @@ def compute(
     found = rain_frames(source, recipe)
     frames, excluded = choose_frames(found, recipe)
     _require_frames(frames, found, recipe)
-    warm_up()  # once, before several processes would each compile the kernel
     with open_client(recipe.cluster) as client:
+        warm_up_workers(client)
         tiles = scan_tiles(client, source, recipe, frames, progress)
         rows = select_rows(tiles, recipe)
         _require_rows(rows, recipe)

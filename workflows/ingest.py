@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,10 +18,11 @@ from minkgen.store.composites import create_composites
 from minkgen.store.layout import StorePaths
 from minkgen.store.ledger import STATES, DayLedger, read_ledger
 from minkgen.store.static import create_static
-from minkgen.workflows.cluster import open_client, run_tasks
+from minkgen.workflows.cluster import local_workers, open_client, run_tasks
 from minkgen.workflows.ingest_day import DayResult, DayTask, ingest_day
 from minkgen.workflows.progress import Progress, Silent
 from minkgen.workflows.sources import source_of
+from minkgen.workflows.transfer import transfer_recipe
 
 __all__ = ["IngestResult", "ingest"]
 
@@ -55,6 +55,7 @@ class IngestResult:
 def ingest(recipe: Recipe, progress: Progress | None = None) -> IngestResult:
     """Bring the composites of a recipe's period into its store, and its terrain where it names one.
 
+    It works on this node, whatever cluster the recipe names (see `minkgen.workflows.transfer`).
     Slots that are ok already are left alone. All others are asked for again, but for those of the
     future, and those that a server said to be absent longer than `recheck_absent_hours` after
     their time.
@@ -80,10 +81,11 @@ def ingest(recipe: Recipe, progress: Progress | None = None) -> IngestResult:
         If the store was made by another recipe, or a ledger is damaged.
     PlanRefused
         If what is missing would not fit on the disk.
-    TaskError
+    TasksFailed
         If a day could not be worked on for a reason that lies not in its files.
     """
     progress = progress or Silent()
+    recipe = transfer_recipe(recipe)
     paths = StorePaths(recipe.store.absolute(), recipe.composites.group)
     ledgers = [read_ledger(paths, day) for day in recipe.period.days()]
     now = datetime.now(UTC)
@@ -154,7 +156,7 @@ def _run(recipe: Recipe, workers: int, tasks: list[DayTask], progress: Progress)
 
 def _workers(recipe: Recipe) -> int:
     """Return how many processes may work; each needs a connection of its own."""
-    workers = recipe.cluster.workers or len(os.sched_getaffinity(0))
+    workers = local_workers(recipe.cluster)
     if isinstance(recipe.source, FolderSource):
         return workers
     return min(workers, recipe.download.connections)

@@ -15,7 +15,13 @@ from minkgen.products import PRODUCTS, Product
 from minkgen.recipe.canonical import canonical_json, differences, digest
 from minkgen.recipe.cutting import Tiles
 from minkgen.recipe.fetching import Download, Reading, Source
-from minkgen.recipe.machines import Cluster, Emulator
+from minkgen.recipe.machines import (
+    Cluster,
+    Emulator,
+    LocalProcesses,
+    SchedulerAddress,
+    SlurmJobs,
+)
 from minkgen.recipe.quality import Ceiling, ExcludeFlags, FlagRules, RepeatedValue
 from minkgen.recipe.rain import ZR, ProductName, rain_faults
 from minkgen.recipe.regions import Region
@@ -47,6 +53,7 @@ __all__ = [
     "FlagRules",
     "FloorChoice",
     "GivenFloor",
+    "LocalProcesses",
     "LogThresholds",
     "MixUp",
     "PercentileFloor",
@@ -56,6 +63,8 @@ __all__ = [
     "Recipe",
     "Region",
     "RepeatedValue",
+    "SchedulerAddress",
+    "SlurmJobs",
     "Source",
     "Splits",
     "ThresholdChoice",
@@ -111,7 +120,7 @@ class Recipe(Section):
         "default",
     )
     mixup: MixUp = MixUp()
-    cluster: Cluster = Cluster()
+    cluster: Cluster = LocalProcesses()
     emulator: Emulator = Emulator()
 
     @model_validator(mode="after")

@@ -70,6 +70,9 @@ def test_a_source_is_a_folder_a_name_or_an_address_and_settings_refine_it(
         (["digest"], "No such command 'digest'"),
         (["train", "gan", "a.yaml"], "No such command 'gan'"),
         (["compute", "a.yaml", "--workers", "0"], "0 is not in the range"),
+        (["compute", "demo", "--cluster", "slurm"], "cluster.slurm.site: field required"),
+        (["compute", "demo", "--cluster", "slum"], "cluster.address.address: string should match"),
+        (["ingest", "demo", "--site", "nowhere"], "shipped profiles are generic-slurm"),
         (["inspect"], "Missing argument 'STORE'"),
         (["inspect", "store", "--picture", "a.pdf"], "a.pdf does not end in .png"),
     ],
@@ -113,6 +116,32 @@ def test_ingest_and_compute_with_a_corrupt_file(recipe_file: Path, tmp_path: Pat
     assert refused.returncode == 1
     assert "tiles.dry_fraction: 0.1" in refused.stderr
     assert "--new-version" in refused.stderr
+
+
+def test_a_task_that_fails_for_good_exits_3_with_its_attempts(
+    recipe_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "archive").mkdir()
+    frames = StorePaths(tmp_path / "store").frames(date(2024, 7, 1))
+    frames.parent.mkdir(parents=True)
+    frames.write_bytes(b"no parquet")
+    done = minkgen("ingest", recipe_file, "--quiet", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "1 of 1 tasks failed" in done.stderr
+    assert "attempt 3: ArrowInvalid" in done.stderr
+    assert done.stderr.count("Traceback") == 1
+
+
+def test_shorthands_of_a_cluster_refine_one_another(recipe_file: Path, tmp_path: Path) -> None:
+    given = ("--cluster", "slurm", "--workers", "2", "--site", "mine.yaml")
+    (tmp_path / "mine.yaml").write_text("queue: a b")
+    done = minkgen("compute", recipe_file, *given, "--set", "cluster.memory_gb=0", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "1 fault:" in done.stderr
+    assert "cluster.slurm.memory_gb: input should be greater than 0" in done.stderr
+    address = minkgen("ingest", recipe_file, "--site", "mine.yaml", cwd=tmp_path)
+    assert address.returncode == 2
+    assert "the site profile has" in address.stderr
 
 
 def write_store(root: Path, first: datetime, days: int) -> None:

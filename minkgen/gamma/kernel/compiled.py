@@ -23,6 +23,7 @@ __all__ = [
     "UInt64",
     "Word",
     "as_kernel_input",
+    "cache_folder",
     "cached",
     "compiled",
 ]
@@ -59,6 +60,11 @@ def cached(function: Function) -> Function:
     dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     dispatcher._cache._cache_file._source_stamp = _digest_of_sources()
     return cast("Function", dispatcher)
+
+
+def cache_folder(function: Callable[..., Any]) -> Path:
+    """Return where numba keeps what it has made of a cached function."""
+    return Path(cast("Any", function).stats.cache_path)
 
 
 def _digest_of_sources() -> str:

@@ -1,0 +1,1 @@
+"""Site profiles that are shipped with minkgen, as YAML files."""
