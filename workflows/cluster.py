@@ -44,6 +44,8 @@ def open_client(cluster: Cluster) -> Iterator[Client]:
             # Our tasks hold one shard, and their results are small: Dask's own limits, made for
             # results kept in memory, would only pause them.
             memory_limit=0,
+            # One core a worker: zarr would compress on all of them, and need memory for each.
+            env={"ZARR_THREADING__MAX_WORKERS": "1"},
             silence_logs="ERROR",
             # Whoever reaches a scheduler runs code as its user, and loopback is open to everybody
             # on a login node: only those with this cluster's own key get in.
