@@ -125,7 +125,8 @@ class KeptTiles:
 
     def reads(self, samples: Samples) -> int:
         """Return the number of chunks."""
-        return math.ceil(samples.rows.num_rows / SAMPLES_PER_CHUNK)
+        count: int = samples.rows.num_rows
+        return math.ceil(count / SAMPLES_PER_CHUNK)
 
     def memory(self, grid: Grid) -> int:
         """Return that of cut tiles: a block is smaller than a frame."""
