@@ -258,15 +258,10 @@ def fit_climate(client: Client, fit: ClimateFit, progress: Progress) -> Climate:
     progress.stage("climatology", len(tasks))
     what = "the climatology of a day could not be counted"
     days = run_tasks(client, climate_day, tasks, progress, what=what)
-    climate, histograms = _fit(fit, reduce(DayClimate.merge, days))
-    content = {
-        "thresholds": climate.thresholds.as_dict(),
-        "floors": climate.floors_as_dict(),
-        "normalisation": climate.normalisation,
-        "histograms": histograms,
-    }
-    write_json(fit.path, {"decided_by": fit.decided_by, **content})
-    return climate
+    fitted = _fit(fit, reduce(DayClimate.merge, days))
+    write_json(fit.path, {"decided_by": fit.decided_by, **fitted})
+    # As every later run reads it: a snapshot's metadata are the same to the byte.
+    return _climate(read_json(fit.path))
 
 
 def _tasks(fit: ClimateFit) -> list[ClimateTask]:
@@ -312,26 +307,26 @@ def climate_day(task: ClimateTask) -> DayClimate:
     )
 
 
-def _fit(fit: ClimateFit, counted: DayClimate) -> tuple[Climate, dict[str, Any]]:
+def _fit(fit: ClimateFit, counted: DayClimate) -> dict[str, Any]:
     persistence = fit.recipe.persistence
-    climate = Climate(
-        thresholds=_thresholds(fit.recipe, counted.values),
-        floors=(
-            _floor(persistence.components, counted.components),
-            _floor(persistence.holes, counted.holes),
-        ),
-        normalisation=fit.normalisation,
-    )
+    floors = {
+        "components": _floor(persistence.components, counted.components),
+        "holes": _floor(persistence.holes, counted.holes),
+    }
     histograms = {
         "wet_values": counted.values,
         "components_lifetimes": counted.components,
         "holes_lifetimes": counted.holes,
     }
-    plain = {
-        name: {"values": histogram.values.tolist(), "counts": histogram.counts.tolist()}
-        for name, histogram in histograms.items()
+    return {
+        "thresholds": _thresholds(fit.recipe, counted.values).as_dict(),
+        "floors": {name: floor.as_dict() for name, floor in floors.items()},
+        "normalisation": fit.normalisation,
+        "histograms": {
+            name: {"values": histogram.values.tolist(), "counts": histogram.counts.tolist()}
+            for name, histogram in histograms.items()
+        },
     }
-    return climate, plain
 
 
 def _largest_unflagged(eligible: pa.Table, flagged: Collection[datetime]) -> float:

@@ -18,7 +18,12 @@ from minkgen.gamma.warm_up import warm_up
 from minkgen.recipe import Recipe
 from minkgen.store.build import create_staging, make_current, publish
 from minkgen.workflows.cluster import open_client, run_tasks
-from minkgen.workflows.cost import Cost, estimate_cost, refuse_what_does_not_fit
+from minkgen.workflows.cost import (
+    Cost,
+    estimate_cost,
+    refuse_crowded_workers,
+    refuse_what_does_not_fit,
+)
 from minkgen.workflows.derived import plan_from_snapshot
 from minkgen.workflows.parts import compute_part
 from minkgen.workflows.plan import Build, OpenClient, plan_from_composites
@@ -288,6 +293,7 @@ def _cluster(recipe: Recipe) -> Iterator[Callable[[], Client]]:
 
         @functools.cache
         def client() -> Client:
+            refuse_crowded_workers(recipe.cluster)
             warm_up()  # once, before several processes would each compile the kernel
             opened: Client = stack.enter_context(open_client(recipe.cluster))
             return opened

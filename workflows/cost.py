@@ -30,7 +30,7 @@ from minkgen.workflows.plan import Build
 from minkgen.workflows.stopwatch import Stopwatch, add_up
 from minkgen.workflows.tile_sources import Samples
 
-__all__ = ["Cost", "estimate_cost", "refuse_what_does_not_fit"]
+__all__ = ["Cost", "estimate_cost", "refuse_crowded_workers", "refuse_what_does_not_fit"]
 
 # So many chunks of tiles are tried, evenly spread over the training split.
 _CALIBRATED_CHUNKS = 5
@@ -130,25 +130,45 @@ def estimate_cost(build: Build, parts: Sequence[Part]) -> Cost:
 def refuse_what_does_not_fit(cost: Cost, paths: StorePaths) -> None:
     """Refuse parts for which there is not enough disk or memory.
 
+    Parameters
+    ----------
+    cost : Cost
+    paths : StorePaths
+
     Raises
     ------
     PlanRefused
     """
     if cost.write_bytes > cost.free_bytes:
         raise PlanRefused(
-            "the snapshot does not fit the disk",
+            "the snapshot would not fit on the disk",
             where=paths.features,
-            got=f"about {_gigabytes(cost.write_bytes)} to be written",
-            expected=f"at most the {_gigabytes(cost.free_bytes)} that are free",
-            hint="free some space, use a store on another file system, or choose fewer tiles",
+            got=f"{_gigabytes(cost.free_bytes)} free",
+            expected=f"about {_gigabytes(cost.write_bytes)} for {cost.tasks} parts",
+            hint="make room, choose fewer tiles, or put the store elsewhere",
         )
-    if cost.tasks and cost.task_bytes > cost.worker_bytes:
+    if cost.tasks:
+        _refuse_memory(cost.task_bytes, cost.worker_bytes, cost.workers)
+
+
+def refuse_crowded_workers(cluster: Cluster) -> None:
+    """Refuse to start more workers than there is memory for, whatever they will do.
+
+    Raises
+    ------
+    PlanRefused
+    """
+    workers = _workers(cluster)
+    _refuse_memory(_WORKER_BYTES, MEMORY_LIMIT // workers, workers)
+
+
+def _refuse_memory(needed: int, there: int, workers: int) -> None:
+    if needed > there:
         raise PlanRefused(
-            "a part does not fit the memory of a worker",
-            where="cluster",
-            got=f"{_gigabytes(cost.task_bytes)} for the largest part",
-            expected=f"at most {_gigabytes(cost.worker_bytes)}, the share of each of "
-            f"{cost.workers} workers",
+            "the workers would not fit in the memory",
+            where="cluster.workers",
+            got=f"{_gigabytes(there)} for each of {workers} workers",
+            expected=f"about {_gigabytes(needed)}",
             hint="use fewer workers (--workers), or smaller tiles",
         )
 
