@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -37,28 +37,38 @@ from minkgen.recipe import (
     GivenFloor,
     LogThresholds,
     PhysicalThresholds,
+    QuantileThresholds,
     Recipe,
-    Tiles,
     differences,
     digest,
 )
 from minkgen.store.files import read_json, write_json
+from minkgen.store.rows import PLACES
 from minkgen.store.snapshot import open_snapshot
-from minkgen.tiles.eligibility import cut_tile
 from minkgen.tiles.table import minutes, sample_keys, wet_rows
 from minkgen.workflows.cluster import run_tasks
 from minkgen.workflows.progress import Progress
 from minkgen.workflows.rain import Frame, RainSource
-from minkgen.workflows.scan import tiles_by_time
+from minkgen.workflows.stopwatch import Stopwatch
+from minkgen.workflows.tile_sources import CutTiles, Samples, TileSource
 
 __all__ = [
     "Climate",
+    "ClimateFit",
+    "climate_of_composites",
     "draw_lifetimes",
     "fit_climate",
     "fit_floor",
     "fit_thresholds",
+    "frozen_climate",
+    "given_climate",
     "largest_unflagged",
+    "stored_climate",
 ]
+
+Float32 = npt.NDArray[np.float32]
+
+_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -86,17 +96,44 @@ class Climate:
 
 
 @dataclass(frozen=True)
-class ClimateTask:
-    """The eligible training tiles of one day, and which of them lifetimes are taken from."""
+class ClimateFit:
+    """A climate that is fitted once, and then found in the store.
 
-    source: RainSource
+    Attributes
+    ----------
+    recipe : Recipe
+    training : pyarrow.Table
+        All samples of the training split, wet and dry.
+    tiles : TileSource
+        Gives their tiles.
+    normalisation : dict
+        As in `Climate`.
+    decided_by : dict
+        What decides the result, as plain JSON values.
+    path : Path
+        Where it is kept, with its histograms.
+    """
+
+    recipe: Recipe
+    training: pa.Table
+    tiles: TileSource
+    normalisation: dict[str, float]
+    decided_by: dict[str, Any]
+    path: Path
+
+
+@dataclass(frozen=True)
+class ClimateTask:
+    """The training samples of one day, and which of them lifetimes are taken from."""
+
+    tiles: TileSource
+    size: int
     day: date
-    rows: pa.Table
+    samples: Samples
     lifetimes: tuple[bool, ...]
-    tiles: Tiles
 
     def __str__(self) -> str:
-        return f"{self.day} of {self.source.paths.root}"
+        return f"{self.day} of {self.tiles}"
 
 
 @dataclass(frozen=True)
@@ -116,43 +153,29 @@ class DayClimate:
         )
 
 
-def fit_climate(
-    client: Client,
-    source: RainSource,
-    recipe: Recipe,
-    training: pa.Table,
-    frames: Mapping[datetime, Frame],
-    progress: Progress,
-) -> Climate:
-    """Return the climate of the training samples, from disk where it was fitted before.
+def climate_of_composites(
+    source: RainSource, recipe: Recipe, training: pa.Table, frames: Mapping[datetime, Frame]
+) -> ClimateFit:
+    """Return how thresholds, floors and normalisation follow from composites.
 
     Parameters
     ----------
-    client : distributed.Client
     source : RainSource
     recipe : Recipe
     training : pyarrow.Table
-        The samples of the training split; dry ones are left out.
+        All samples of the training split.
     frames : mapping of datetime to Frame
-        The ok composites of the period.
-    progress : Progress
+        The composites of the period.
 
     Returns
     -------
-    Climate
-        Also written to the store, with its histograms; of the snapshot that the recipe names in
-        `climate_from`, if it does.
+    ClimateFit
 
     Raises
     ------
-    StoreError
-        If there is no such snapshot, or its climate is of another kind.
     EmptySplitError
-        If there is nothing to fit.
+        If every training frame with rain carries a flag.
     """
-    if recipe.climate_from is not None:
-        return _frozen(source.paths.root, recipe)
-    eligible = wet_rows(training)
     window = recipe.splits.trimmed()["train"]
     flagged = {time for time, frame in frames.items() if frame.flags and time in window}
     sections = {"seed", "tiles", "thresholds", "persistence", "flags"}
@@ -163,30 +186,34 @@ def fit_climate(
         "inputs": {f"{t:%FT%R}": frame.sha256 for t, frame in frames.items() if t in window},
         "flagged": [f"{time:%FT%R}" for time in sorted(flagged)],
     }
-    path = source.paths.climate(digest(decided)[:16])
-    if not path.exists():
-        tasks = _tasks(source, recipe, eligible)
-        progress.stage("climatology", len(tasks))
-        what = "the climatology of a day could not be counted"
-        days = run_tasks(client, climate_day, tasks, progress, what=what)
-        merged = reduce(DayClimate.merge, days)
-        write_json(path, {"decided_by": decided, **_fit(recipe, eligible, flagged, merged)})
-    return _climate(read_json(path))
-
-
-def _climate(content: Mapping[str, Any]) -> Climate:
-    return Climate(
-        thresholds=Thresholds.from_dict(content["thresholds"]),
-        floors=(
-            Floor.from_dict(content["floors"]["components"]),
-            Floor.from_dict(content["floors"]["holes"]),
-        ),
-        normalisation=content["normalisation"],
+    max_rate = largest_unflagged(wet_rows(training), flagged)
+    return ClimateFit(
+        recipe=recipe,
+        training=training,
+        tiles=CutTiles(source, recipe.tiles),
+        normalisation={"max_rate": max_rate, "log1p_max": float(np.log1p(max_rate))},
+        decided_by=decided,
+        path=source.paths.climate(digest(decided)[:16]),
     )
 
 
-def _frozen(store: Path, recipe: Recipe) -> Climate:
-    """Return the climate of the snapshot that the recipe names."""
+def frozen_climate(store: Path, recipe: Recipe) -> Climate:
+    """Return the climate of the snapshot that the recipe names in `climate_from`.
+
+    Parameters
+    ----------
+    store : Path
+    recipe : Recipe
+
+    Returns
+    -------
+    Climate
+
+    Raises
+    ------
+    StoreError
+        If there is no such snapshot, or its climate is of another kind.
+    """
     kept = open_snapshot(store, str(recipe.climate_from))
     sections = ("product", "hourly", "z_r", "thresholds", "persistence")
     asked = recipe.model_dump(mode="json", include=set(sections))
@@ -210,17 +237,64 @@ def draw_lifetimes(eligible: pa.Table, recipe: Recipe) -> npt.NDArray[np.bool_]:
     return chosen
 
 
-def _tasks(source: RainSource, recipe: Recipe, eligible: pa.Table) -> list[ClimateTask]:
-    chosen = draw_lifetimes(eligible, recipe)
-    day = minutes(eligible) // (24 * 60)
+def stored_climate(fit: ClimateFit) -> Climate | None:
+    """Return a climate that was fitted before, or None."""
+    return _climate(read_json(fit.path)) if fit.path.exists() else None
+
+
+def _climate(content: Mapping[str, Any]) -> Climate:
+    return Climate(
+        thresholds=Thresholds.from_dict(content["thresholds"]),
+        floors=(
+            Floor.from_dict(content["floors"]["components"]),
+            Floor.from_dict(content["floors"]["holes"]),
+        ),
+        normalisation=content["normalisation"],
+    )
+
+
+def fit_climate(client: Client, fit: ClimateFit, progress: Progress) -> Climate:
+    """Fit a climate to the wet tiles of the training split, and keep it in the store.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    fit : ClimateFit
+    progress : Progress
+
+    Returns
+    -------
+    Climate
+    """
+    tasks = _tasks(fit)
+    progress.stage("climatology", len(tasks))
+    what = "the climatology of a day could not be counted"
+    days = run_tasks(client, climate_day, tasks, progress, what=what)
+    fitted = _fit(fit, reduce(DayClimate.merge, days))
+    write_json(fit.path, {"decided_by": fit.decided_by, **fitted})
+    # As every later run reads it: a snapshot's metadata are the same to the byte.
+    return _climate(read_json(fit.path))
+
+
+def _tasks(fit: ClimateFit) -> list[ClimateTask]:
+    training, recipe = fit.training, fit.recipe
+    wet = np.flatnonzero(training["wet_fraction"].to_numpy() > 0)
+    chosen = np.zeros(training.num_rows, np.bool_)
+    chosen[wet] = draw_lifetimes(wet_rows(training), recipe)
+    days, firsts, counts = np.unique(
+        minutes(training) // (24 * 60), return_index=True, return_counts=True
+    )
     tasks = []
-    for each in np.unique(day):
-        index = np.flatnonzero(day == each)
-        rows = eligible.slice(int(index[0]), len(index)).combine_chunks()
-        first_time = rows["time"][0].as_py()
+    for day, first, count in zip(days.tolist(), firsts.tolist(), counts.tolist(), strict=True):
+        rows = training.select(PLACES).slice(first, count).combine_chunks()
+        lifetimes = tuple(chosen[first : first + count].tolist())
         tasks.append(
             ClimateTask(
-                source, first_time.date(), rows, tuple(chosen[index].tolist()), recipe.tiles
+                fit.tiles,
+                recipe.tiles.size,
+                _EPOCH + timedelta(days=day),
+                Samples("train", first, rows),
+                lifetimes,
             )
         )
     return tasks
@@ -228,18 +302,15 @@ def _tasks(source: RainSource, recipe: Recipe, eligible: pa.Table) -> list[Clima
 
 def climate_day(task: ClimateTask) -> DayClimate:
     """Count the wet values of one day's tiles, and the lifetimes of those that were drawn."""
-    composites = task.source.open()
-    wet_values: list[np.ndarray[Any, np.dtype[np.float32]]] = []
-    drawn: list[np.ndarray[Any, np.dtype[np.float32]]] = []
-    for time, first, corners in tiles_by_time(task.rows):
-        frame = task.source.read(composites, time)
-        for offset, (row, column) in enumerate(corners):
-            tile = cut_tile(frame, row, column, task.tiles)
-            wet_values.append(tile[tile > 0])
-            if task.lifetimes[first + offset]:
-                drawn.append(tile)
-    size = task.tiles.size
-    pairs = persistence_pairs(np.array(drawn, np.float32).reshape(-1, size, size))
+    wet_values: list[Float32] = []
+    drawn: list[Float32] = [np.empty((0, task.size, task.size), np.float32)]
+    lifetimes = np.array(task.lifetimes)
+    first = 0
+    for block in task.tiles.blocks(task.samples, Stopwatch()):
+        wet_values.append(block[block > 0])
+        drawn.append(block[lifetimes[first : first + len(block)]])
+        first += len(block)
+    pairs = persistence_pairs(np.concatenate(drawn))
     return DayClimate(
         ValueHistogram.from_values(np.concatenate(wet_values)),
         LifetimeHistogram.from_pairs(pairs.finite(0)),
@@ -247,23 +318,21 @@ def climate_day(task: ClimateTask) -> DayClimate:
     )
 
 
-def _fit(
-    recipe: Recipe, eligible: pa.Table, flagged: Collection[datetime], climate: DayClimate
-) -> dict[str, Any]:
-    max_rate = largest_unflagged(eligible, flagged)
+def _fit(fit: ClimateFit, counted: DayClimate) -> dict[str, Any]:
+    persistence = fit.recipe.persistence
     floors = {
-        "components": fit_floor(recipe.persistence.components, climate.components),
-        "holes": fit_floor(recipe.persistence.holes, climate.holes),
+        "components": fit_floor(persistence.components, counted.components),
+        "holes": fit_floor(persistence.holes, counted.holes),
     }
     histograms = {
-        "wet_values": climate.values,
-        "components_lifetimes": climate.components,
-        "holes_lifetimes": climate.holes,
+        "wet_values": counted.values,
+        "components_lifetimes": counted.components,
+        "holes_lifetimes": counted.holes,
     }
     return {
-        "thresholds": fit_thresholds(recipe, climate.values).as_dict(),
+        "thresholds": fit_thresholds(fit.recipe, counted.values).as_dict(),
         "floors": {name: floor.as_dict() for name, floor in floors.items()},
-        "normalisation": {"max_rate": max_rate, "log1p_max": float(np.log1p(max_rate))},
+        "normalisation": fit.normalisation,
         "histograms": {
             name: {"values": histogram.values.tolist(), "counts": histogram.counts.tolist()}
             for name, histogram in histograms.items()
@@ -284,6 +353,23 @@ def largest_unflagged(eligible: pa.Table, flagged: Collection[datetime]) -> floa
             hint="look at the flags with `minkgen inspect`, or change their rules in the recipe",
         )
     return float(np.max(rates))
+
+
+def given_climate(recipe: Recipe, normalisation: dict[str, float]) -> Climate | None:
+    """Return the climate of a recipe that gives all of it in mm/h; None if tiles must be counted.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    normalisation : dict
+        As in `Climate`.
+    """
+    choices = recipe.persistence.components, recipe.persistence.holes
+    floors = [given_floor(each.value_mm_h) for each in choices if isinstance(each, GivenFloor)]
+    if isinstance(recipe.thresholds, QuantileThresholds) or len(floors) < len(choices):
+        return None
+    nothing = ValueHistogram.from_values(np.empty(0, np.float32))
+    return Climate(fit_thresholds(recipe, nothing), (floors[0], floors[1]), normalisation)
 
 
 def fit_thresholds(recipe: Recipe, values: ValueHistogram) -> Thresholds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ from minkgen.workflows.cluster import run_tasks
 from minkgen.workflows.progress import Progress
 from minkgen.workflows.rain import Frame, RainSource
 
-__all__ = ["choose_frames", "days_of", "scan_tiles", "tiles_by_time"]
+__all__ = ["choose_frames", "days_of", "scan_tiles", "stored_tiles", "tiles_by_time"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -92,6 +93,22 @@ def tiles_by_time(rows: pa.Table) -> Iterator[tuple[datetime, int, list[tuple[in
         yield _EPOCH + timedelta(minutes=each), first, places
 
 
+def stored_tiles(
+    source: RainSource, recipe: Recipe, frames: Mapping[datetime, Frame]
+) -> pa.Table | None:
+    """Return the tile table of composites if it was made before, or None.
+
+    Parameters
+    ----------
+    source : RainSource
+    recipe : Recipe
+    frames : mapping of datetime to Frame
+        The composites to cut, as `choose_frames` gives them.
+    """
+    path = _path(source, recipe, frames)
+    return pq.read_table(path, schema=TILE_SCHEMA) if path.exists() else None
+
+
 def scan_tiles(
     client: Client,
     source: RainSource,
@@ -99,7 +116,7 @@ def scan_tiles(
     frames: Mapping[datetime, Frame],
     progress: Progress,
 ) -> pa.Table:
-    """Return the tile table of the composites, from disk where it was made before.
+    """Make the tile table of composites, and keep it in the store.
 
     Parameters
     ----------
@@ -121,14 +138,6 @@ def scan_tiles(
         If the region holds no tile of the grid.
     """
     corners = corners_in_region(GRIDS[recipe.grid], recipe.tiles)
-    decided = {
-        "tiles": recipe.tiles.model_dump(mode="json", exclude={"dry_fraction"}),
-        "rain": recipe.rain(),
-        "inputs": {f"{time:%FT%R}": frame.sha256 for time, frame in frames.items()},
-    }
-    path = source.paths.tiles(digest(decided)[:16])
-    if path.exists():
-        return pq.read_table(path, schema=TILE_SCHEMA)
     tasks = [
         ScanTask(
             source,
@@ -142,8 +151,17 @@ def scan_tiles(
     progress.stage("scan tiles", len(tasks))
     what = "the tiles of a day could not be scanned"
     rows = merge_rows(run_tasks(client, scan_day, tasks, progress, what=what))
-    write_table(path, rows)
+    write_table(_path(source, recipe, frames), rows)
     return rows
+
+
+def _path(source: RainSource, recipe: Recipe, frames: Mapping[datetime, Frame]) -> Path:
+    decided = {
+        "tiles": recipe.tiles.model_dump(mode="json", exclude={"dry_fraction"}),
+        "rain": recipe.rain(),
+        "inputs": {f"{time:%FT%R}": frame.sha256 for time, frame in frames.items()},
+    }
+    return source.paths.tiles(digest(decided)[:16])
 
 
 def scan_day(task: ScanTask) -> pa.Table:

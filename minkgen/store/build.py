@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,18 @@ from minkgen.store.layout import (
     zstd,
 )
 
-__all__ = ["Part", "SnapshotPlan", "create_staging", "is_written", "publish", "write_part"]
+__all__ = [
+    "Part",
+    "SnapshotPlan",
+    "create_staging",
+    "is_begun",
+    "is_written",
+    "link_part",
+    "make_current",
+    "publish",
+    "staging_path",
+    "write_part",
+]
 
 _SAMPLE_ATTRIBUTES: dict[str, dict[str, str]] = {
     "time": {
@@ -109,23 +121,71 @@ class Part:
         return (*real, *(f"mixup_{name}" for name in real)) if self.split == "train" else real
 
 
-def create_staging(paths: StorePaths, plan: SnapshotPlan) -> Path:
+def staging_path(paths: StorePaths, name: str) -> Path:
+    """Return the folder in which a snapshot grows."""
+    return paths.features / f".building-{name}.zarr"
+
+
+def create_staging(paths: StorePaths, plan: SnapshotPlan, *, shared: bool = False) -> Path:
     """Create the folder in which a snapshot grows, or find that of an interrupted build.
 
     A folder left by an interrupted build of the same plan by the same code is taken up: its shards
-    are whole, because each was renamed into place. Any other is removed.
+    are whole, because each was renamed into place. Several processes may do this at one moment:
+    the folder of whoever is first is that of all.
+
+    Parameters
+    ----------
+    paths : StorePaths
+    plan : SnapshotPlan
+    shared : bool, optional
+        Whether other processes may be at the same work. A folder of other code is then left alone;
+        otherwise it is removed.
 
     Returns
     -------
     Path
+
+    Raises
+    ------
+    StoreError
+        If the work is shared, and the folder is of other code.
     """
-    staging = paths.features / f".building-{plan.name}.zarr"
-    if staging.exists():
-        if dict(zarr.open_group(staging, mode="r").attrs).get("minkgen") == plan.metadata:
-            return staging
-        shutil.rmtree(staging)
-    fresh = paths.features / f".new-{plan.name}.zarr"
-    root = zarr.open_group(fresh, mode="w", zarr_format=3)
+    staging = staging_path(paths, plan.name)
+    if not is_begun(staging, plan):
+        if staging.exists() and not shared:
+            shutil.rmtree(staging)
+        fresh = _unfinished(paths, plan.name, uuid4().hex)
+        _create_hierarchy(fresh, plan)
+        try:
+            fresh.rename(staging)
+        except OSError:
+            shutil.rmtree(fresh)
+            if not staging.exists():  # otherwise somebody else was first
+                raise
+        if not is_begun(staging, plan):
+            raise StoreError(
+                "other code has begun to build this snapshot",
+                where=staging,
+                expected="the version of minkgen and the libraries that this process has",
+                hint="go on with the environment that began it; or remove that folder when "
+                "nothing writes to it, and begin anew",
+            )
+    return staging
+
+
+def _unfinished(paths: StorePaths, name: str, unique: str) -> Path:
+    return paths.features / f".new-{name}-{unique}.zarr"
+
+
+def is_begun(staging: Path, plan: SnapshotPlan) -> bool:
+    """Return whether a folder is that of a build of this plan by this code."""
+    if not staging.exists():
+        return False
+    return bool(dict(zarr.open_group(staging, mode="r").attrs).get("minkgen") == plan.metadata)
+
+
+def _create_hierarchy(folder: Path, plan: SnapshotPlan) -> None:
+    root = zarr.open_group(folder, mode="w", zarr_format=3)
     root.attrs.update(
         {
             "title": "γ-matrices of rain tiles",
@@ -139,9 +199,7 @@ def create_staging(paths: StorePaths, plan: SnapshotPlan) -> Path:
         _create_coordinates(group, plan)
         _create_sample_columns(group, rows, plan.grid)
         _create_fields(group, rows.num_rows, split, plan)
-    consolidate(fresh)
-    fresh.rename(staging)
-    return staging
+    consolidate(folder)
 
 
 def _create_coordinates(group: zarr.Group, plan: SnapshotPlan) -> None:
@@ -283,6 +341,26 @@ def write_part(staging: Path, part: Part, name: str, values: npt.NDArray[np.floa
     array[part.samples] = values
 
 
+def link_part(staging: Path, part: Part, name: str, snapshot: Path) -> None:
+    """Take one whole shard of one array over from a published snapshot of the same rows.
+
+    It is hard-linked; where links are impossible (another file system, a file of another owner) it
+    is copied.
+    """
+    source, target = _shard_file(snapshot, part, name), _shard_file(staging, part, name)
+    partial = target.with_name(f"{target.name}.{uuid4().hex}.partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        try:
+            os.link(source, partial)
+        except OSError:
+            shutil.copyfile(source, partial)
+        partial.replace(target)
+    finally:
+        # Two names of one file are left alone by a rename.
+        partial.unlink(missing_ok=True)
+
+
 def publish(paths: StorePaths, staging: Path, plan: SnapshotPlan) -> Path:
     """Check that nothing is missing, flush, take write permission, rename, switch `current`.
 
@@ -316,6 +394,8 @@ def publish(paths: StorePaths, staging: Path, plan: SnapshotPlan) -> Path:
             path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
     target = paths.features / f"{plan.name}.zarr"
     staging.rename(target)
+    for left_over in paths.features.glob(_unfinished(paths, plan.name, "*").name):
+        shutil.rmtree(left_over)
     make_current(paths, target)
     return target
 

@@ -108,7 +108,7 @@ def select_rows(rows: pa.Table, recipe: Recipe) -> dict[str, pa.Table]:
     Parameters
     ----------
     rows : pyarrow.Table
-        The tile table.
+        The tile table, in any order.
     recipe : Recipe
         Splits (the gap is cut from the start of the later one), `dry_fraction` and seed.
 
@@ -118,6 +118,7 @@ def select_rows(rows: pa.Table, recipe: Recipe) -> dict[str, pa.Table]:
         By the names train, validation and test.
     """
     selected = {}
+    rows = merge_rows([rows])
     for split, window in recipe.splits.trimmed().items():
         inside = in_window(rows, window)
         keep = inside["wet_fraction"].to_numpy() > 0

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from minkgen.opera.synthetic import write_archive
+from minkgen.recipe import Recipe
+from minkgen.workflows.ingest import ingest
 from tests.slurm.bed import Bed, NotInstalledError
 
 REQUIRED = "MINKGEN_REQUIRE_SLURM"
@@ -42,3 +48,14 @@ def inside_bed(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> Bed:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return bed
+
+
+@pytest.fixture
+def ingested(recipe_data: dict[str, Any], tmp_path: Path) -> Recipe:
+    """Return a recipe whose composites are in its store."""
+    start = datetime(2024, 7, 1, tzinfo=UTC)
+    end = start + timedelta(hours=6)
+    write_archive(tmp_path / "archive", start=start, end=end, layout="nimbus", seed=1)
+    recipe = Recipe.model_validate(recipe_data)
+    ingest(recipe)
+    return recipe

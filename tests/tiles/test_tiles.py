@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -117,6 +120,22 @@ def test_rows_come_in_one_order_whatever_order_days_arrive_in(recipe: Recipe) ->
     rows = table_of(6)
     pieces = [rows.slice(start, 100) for start in range(0, rows.num_rows, 100)]
     assert merge_rows(pieces[::-1]).equals(rows)
+
+
+@settings(max_examples=20)
+@given(random=st.randoms(use_true_random=False))
+def test_rows_are_a_function_of_the_tile_table_alone(
+    recipe_data_in: Callable[[Path], dict[str, Any]], random: Random
+) -> None:
+    """Whatever order its rows come in, and however they are split into chunks."""
+    table, recipe = table_of(6), Recipe.model_validate(recipe_data_in(Path("nowhere")))
+    order = list(range(table.num_rows))
+    random.shuffle(order)
+    shuffled, cut = table.take(order), random.randrange(table.num_rows)
+    shuffled = pa.concat_tables([shuffled.slice(0, cut), shuffled.slice(cut)])
+    expected = select_rows(table, recipe)
+    for split, rows in select_rows(shuffled, recipe).items():
+        assert rows.equals(expected[split]), split
 
 
 def test_keys_depend_on_seed_and_tile_alone() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from minkgen.opera.synthetic import write_archive
 from minkgen.recipe import Recipe
+from minkgen.workflows.compute import Share, compute, compute_share, plan_compute
 from minkgen.workflows.ingest import ingest
 
 START, END = datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 7, 1, 6, tzinfo=UTC)
@@ -62,4 +63,48 @@ def recipe(
     """Return a recipe whose composites are in a store of its own."""
     recipe = make_recipe(source={"path": str(synthetic_archive)})
     shutil.copytree(ingested_store, recipe.store)
+    return recipe
+
+
+@pytest.fixture(scope="session")
+def planned_store(
+    ingested_store: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    recipe_data_in: Callable[[Path], dict[str, Any]],
+) -> Path:
+    """Return a store that holds composites, tile table and climate; treat as read-only."""
+    folder = tmp_path_factory.mktemp("planned")
+    shutil.copytree(ingested_store, folder / "store")
+    plan_compute(Recipe.model_validate(recipe_data_in(folder)))
+    return folder / "store"
+
+
+@pytest.fixture(scope="session")
+def computed_store(
+    planned_store: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    recipe_data_in: Callable[[Path], dict[str, Any]],
+) -> Path:
+    """Return the same with a snapshot, made in one process part by part; treat as read-only."""
+    folder = tmp_path_factory.mktemp("computed")
+    shutil.copytree(planned_store, folder / "store")
+    recipe = Recipe.model_validate(recipe_data_in(folder))
+    compute_share(recipe, Share(1, 1))
+    compute(recipe)
+    return folder / "store"
+
+
+@pytest.fixture
+def planned(make_recipe: Callable[..., Recipe], planned_store: Path) -> Recipe:
+    """Return a recipe whose composites, tile table and climate are in a store of its own."""
+    recipe = make_recipe()
+    shutil.copytree(planned_store, recipe.store)
+    return recipe
+
+
+@pytest.fixture
+def computed(make_recipe: Callable[..., Recipe], computed_store: Path) -> Recipe:
+    """Return a recipe whose snapshot is in a store of its own, too."""
+    recipe = make_recipe()
+    shutil.copytree(computed_store, recipe.store, symlinks=True)
     return recipe

@@ -86,6 +86,8 @@ def _open_local(cluster: LocalProcesses) -> Iterator[Client]:
             # Our tasks hold one shard, and their results are small: Dask's own limits, made for
             # results kept in memory, would only pause them.
             memory_limit=0,
+            # One core a worker: zarr would compress on all of them, and need memory for each.
+            env={"ZARR_THREADING__MAX_WORKERS": "1"},
             # What goes wrong in a task comes back as its failure; the rest is noise of the end.
             silence_logs="CRITICAL",
             # Whoever reaches a scheduler runs code as its user, and loopback is open to everybody

@@ -169,6 +169,8 @@ def _prologue(site: Site) -> list[str]:
         f'[[ -O {folder} && ! -L {folder} ]] || {{ echo "{folder} is not ours" >&2; exit 1; }}',
         # A cache that many nodes fill at once is damaged; each node has its own.
         f"export NUMBA_CACHE_DIR={folder}/numba",
+        # One core a task: zarr would compress on all of them, and need memory for each.
+        "export ZARR_THREADING__MAX_WORKERS=1",
         # Tasks hold one shard, and return little: nothing could be moved to disk, and a worker that
         # pauses because its memory is not given back would never go on. The limit stays.
         *(
