@@ -16,6 +16,8 @@ from minkgen.workflows.ingest import ingest
 from tests.slurm.bed import Bed, NotInstalledError
 
 REQUIRED = "MINKGEN_REQUIRE_SLURM"
+START = datetime(2024, 7, 1, tzinfo=UTC)
+END = START + timedelta(hours=6)
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +55,7 @@ def inside_bed(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> Bed:
 @pytest.fixture
 def ingested(recipe_data: dict[str, Any], tmp_path: Path) -> Recipe:
     """Return a recipe whose composites are in its store."""
-    start = datetime(2024, 7, 1, tzinfo=UTC)
-    end = start + timedelta(hours=6)
-    write_archive(tmp_path / "archive", start=start, end=end, layout="nimbus", seed=1)
+    write_archive(tmp_path / "archive", start=START, end=END, layout="nimbus", seed=1)
     recipe = Recipe.model_validate(recipe_data)
     ingest(recipe)
     return recipe

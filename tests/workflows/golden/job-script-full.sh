@@ -17,6 +17,7 @@ ulimit -c 0
 mkdir -p -m 700 $TMPDIR/local/minkgen-$UID
 [[ -O $TMPDIR/local/minkgen-$UID && ! -L $TMPDIR/local/minkgen-$UID ]] || { echo "$TMPDIR/local/minkgen-$UID is not ours" >&2; exit 1; }
 export NUMBA_CACHE_DIR=$TMPDIR/local/minkgen-$UID/numba
+export ZARR_THREADING__MAX_WORKERS=1
 export DASK_DISTRIBUTED__WORKER__MEMORY__TARGET=False
 export DASK_DISTRIBUTED__WORKER__MEMORY__SPILL=False
 export DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE=False

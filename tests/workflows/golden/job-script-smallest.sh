@@ -11,6 +11,7 @@
 mkdir -p -m 700 /scratch/minkgen-$UID
 [[ -O /scratch/minkgen-$UID && ! -L /scratch/minkgen-$UID ]] || { echo "/scratch/minkgen-$UID is not ours" >&2; exit 1; }
 export NUMBA_CACHE_DIR=/scratch/minkgen-$UID/numba
+export ZARR_THREADING__MAX_WORKERS=1
 export DASK_DISTRIBUTED__WORKER__MEMORY__TARGET=False
 export DASK_DISTRIBUTED__WORKER__MEMORY__SPILL=False
 export DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE=False
