@@ -25,16 +25,20 @@ from minkgen.store.build import (
     SnapshotPlan,
     create_staging,
     is_written,
-    make_current,
-    publish,
+    snapshot_path,
     write_part,
 )
 from minkgen.store.composites import Composites, open_composites, refuse_other_recipe
+from minkgen.store.files import explain_os_errors
 from minkgen.store.layout import (
     LAYOUT_VERSION,
     StorePaths,
     attribution_of,
 )
+from minkgen.store.linking import Linked, link_shards, shard_digests
+from minkgen.store.lock import Lock, hold_lock
+from minkgen.store.permissions import permissions_of
+from minkgen.store.publishing import publish
 from minkgen.store.snapshot import open_snapshot
 from minkgen.tiles.eligibility import cut_tile
 from minkgen.tiles.mixup import mix_tile
@@ -47,6 +51,8 @@ from minkgen.workflows.scan import Frame, choose_frames, ok_frames, scan_tiles, 
 __all__ = ["ComputeResult", "compute"]
 
 _RECORDED = ("dask", "gudhi", "numba", "numcodecs", "numpy", "pyproj", "scikit-image", "zarr")
+# Shards are linked from snapshots that were made with the same of these: they make the bytes.
+_MAKE_BYTES = ("numba", "numcodecs", "numpy", "zarr")
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,11 @@ class ComputeResult:
     floors : dict
         Persistence floors in mm/h, for components and holes.
     parts : int
-        Shards that were computed in this run; 0 where the snapshot was there already.
+        Parts that were computed in this run; 0 where the snapshot was there already.
+    linked : int
+        Parts that were linked from earlier snapshots in this run, instead of computed.
+    damaged : tuple of Path
+        Files of earlier snapshots that could have been linked, but are damaged.
     """
 
     snapshot: Path
@@ -73,6 +83,8 @@ class ComputeResult:
     thresholds: tuple[float, ...]
     floors: dict[str, float]
     parts: int
+    linked: int = 0
+    damaged: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +103,11 @@ class PartTask:
 
 
 def compute(
-    recipe: Recipe, progress: Progress | None = None, *, new_version: bool = False
+    recipe: Recipe,
+    progress: Progress | None = None,
+    *,
+    new_version: bool = False,
+    wait_seconds: float = 0.0,
 ) -> ComputeResult:
     """Build and publish the snapshot that a recipe describes.
 
@@ -101,6 +117,8 @@ def compute(
     progress : Progress, optional
     new_version : bool, optional
         Let a recipe that differs from the current snapshot's replace it as `current`.
+    wait_seconds : float, optional
+        How long to wait for another process that builds a snapshot in this store.
 
     Returns
     -------
@@ -109,8 +127,10 @@ def compute(
     Raises
     ------
     StoreError
-        If there is no store, it is on another grid, or its current snapshot was made by another
-        recipe.
+        If there is no store, it is on another grid, its current snapshot was made by another
+        recipe, or it cannot be written.
+    StoreLockedError
+        If another process is still building a snapshot.
     EmptySplitError
         If a split has no frame, or no eligible tile.
     TaskError
@@ -120,6 +140,17 @@ def compute(
     paths = StorePaths(recipe.store.absolute())
     composites = open_composites(paths)
     _refuse_other_recipe(paths, composites, recipe, new_version)
+    with (
+        explain_os_errors(paths.root),
+        hold_lock(paths.lock("build"), wait_seconds=wait_seconds) as lock,
+    ):
+        return _build(paths, composites, recipe, progress, lock)
+
+
+def _build(
+    paths: StorePaths, composites: Composites, recipe: Recipe, progress: Progress, lock: Lock
+) -> ComputeResult:
+    permissions = permissions_of(recipe.sharing)
     found = ok_frames(paths, recipe.period, recipe.flags)
     frames, excluded = choose_frames(found, recipe)
     _require_frames(frames, found, recipe)
@@ -130,14 +161,13 @@ def compute(
         _require_rows(rows, recipe)
         climate = fit_climate(client, paths, recipe, rows["train"], frames, progress)
         plan = _plan(composites, recipe, rows, climate, frames, excluded)
-        target = paths.features / f"{plan.name}.zarr"
-        done = 0
-        if target.exists():
-            make_current(paths, target)
-        else:
+        done, linked = 0, Linked(frozenset(), ())
+        if not snapshot_path(paths, plan.name).exists():
             staging = create_staging(paths, plan)
+            linked = link_shards(paths, staging)
             done = _compute_parts(client, paths, staging, plan, recipe, climate, progress)
-            publish(paths, staging, plan)
+        lock.check()
+        target = publish(paths, plan.name, permissions)
     return ComputeResult(
         snapshot=target,
         rows={split: table.num_rows for split, table in rows.items()},
@@ -148,6 +178,10 @@ def compute(
         thresholds=tuple(climate.thresholds.values.tolist()),
         floors={"components": climate.floors[0].epsilon, "holes": climate.floors[1].epsilon},
         parts=done,
+        linked=sum(
+            all(part.shard(name) in linked.shards for name in part.arrays) for part in plan.parts()
+        ),
+        damaged=linked.damaged,
     )
 
 
@@ -248,7 +282,36 @@ def _plan(
         grid=composites.grid,
         tile_size=recipe.tiles.size,
         thresholds=climate.thresholds,
+        decided_by=shard_digests(
+            rows,
+            {time: frame.sha256 for time, frame in frames.items()},
+            _choices_by_array(recipe, climate, metadata),
+        ),
     )
+
+
+def _choices_by_array(
+    recipe: Recipe, climate: Climate, metadata: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return what decides the values of each array, besides its samples and their composites."""
+    versions = metadata["library_versions"]
+    cut = {
+        **{key: metadata[key] for key in ("layout_version", "code_version", "grid", "tile_size")},
+        "library_versions": {name: versions[name] for name in _MAKE_BYTES},
+        "drizzle_mm_h": recipe.tiles.drizzle_mm_h,
+    }
+    measured = {
+        "thresholds": climate.thresholds.values.tolist(),
+        "floors": [floor.epsilon for floor in climate.floors],
+        "essential": recipe.persistence.essential,
+    }
+    mixed = {"seed": recipe.seed, "mixup": recipe.mixup.model_dump(mode="json")}
+    return {
+        "rain_rate": cut,
+        "gamma": {**cut, **measured},
+        "mixup_rain_rate": {**cut, **mixed},
+        "mixup_gamma": {**cut, **mixed, **measured},
+    }
 
 
 def _rows_digest(table: pa.Table) -> str:

@@ -11,13 +11,14 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from minkgen.grid import GRIDS
-from minkgen.recipe.canonical import canonical_json, differences, digest
+from minkgen.recipe.canonical import canonical_json, differences, digest, leaves
 from minkgen.recipe.cutting import Tiles
 from minkgen.recipe.fetching import Download, Reading, Source
 from minkgen.recipe.machines import Cluster, Emulator
 from minkgen.recipe.quality import Ceiling, ExcludeFlags, FlagRules, RepeatedValue
 from minkgen.recipe.regions import Region
 from minkgen.recipe.sections import COMPOSITE_MINUTES, Section, Window
+from minkgen.recipe.sharing import Sharing
 from minkgen.recipe.splits import Splits, split_faults
 from minkgen.recipe.targets import (
     DEFAULT_LEVELS,
@@ -55,6 +56,7 @@ __all__ = [
     "Recipe",
     "Region",
     "RepeatedValue",
+    "Sharing",
     "Source",
     "Splits",
     "ThresholdChoice",
@@ -63,6 +65,7 @@ __all__ = [
     "canonical_json",
     "differences",
     "digest",
+    "leaves",
     "split_faults",
 ]
 
@@ -95,6 +98,7 @@ class Recipe(Section):
     persistence: Persistence = Persistence()
     mixup: MixUp = MixUp()
     cluster: Cluster = Cluster()
+    sharing: Sharing = Sharing()
     emulator: Emulator = Emulator()
 
     def numeric(self) -> dict[str, Any]:
