@@ -21,12 +21,20 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Let a recipe that differs from the current snapshot's replace it as `current`.",
 )
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait so long for another process that builds a snapshot; refuse at once by default.",
+)
 @output_options
-def command(recipe: Recipe, *, new_version: bool, as_json: bool, quiet: bool) -> int:
+def command(recipe: Recipe, *, new_version: bool, wait: float, as_json: bool, quiet: bool) -> int:
     """Cut the store's composites into tiles, compute their γ-matrices, publish a snapshot.
 
     Thresholds and persistence floors come from the training split alone. The snapshot is named by
-    the hash of everything that decided its numbers; where it exists already, nothing is computed.
+    the hash of everything that decided its numbers; where it exists already, nothing is computed,
+    and shards that an earlier snapshot holds are linked.
 
     \b
     Example:
@@ -35,7 +43,7 @@ def command(recipe: Recipe, *, new_version: bool, as_json: bool, quiet: bool) ->
     from minkgen.workflows.compute import compute
 
     with show_progress(quiet=quiet) as progress:
-        result = compute(recipe, progress, new_version=new_version)
+        result = compute(recipe, progress, new_version=new_version, wait_seconds=wait)
 
     def text() -> str:
         rows = ", ".join(
@@ -43,13 +51,16 @@ def command(recipe: Recipe, *, new_version: bool, as_json: bool, quiet: bool) ->
         )
         low, high = result.thresholds[0], result.thresholds[-1]
         floors = ", ".join(f"{name} {floor:.4g}" for name, floor in result.floors.items())
-        made = f"{result.parts} parts computed" if result.parts else "already complete"
+        done = f"{result.parts} parts computed, {result.linked} linked"
+        made = done if result.parts or result.linked else "already complete"
+        damaged = [f"  damaged in an earlier snapshot: {path}" for path in result.damaged]
         return "\n".join(
             (
                 f"{result.snapshot}: {made}",
                 f"  samples: {rows}",
                 f"  thresholds: {len(result.thresholds)} from {low:.4g} to {high:.4g} mm/h",
                 f"  persistence floors in mm/h: {floors}",
+                *damaged,
             )
         )
 
@@ -60,6 +71,8 @@ def command(recipe: Recipe, *, new_version: bool, as_json: bool, quiet: bool) ->
         "thresholds": list(result.thresholds),
         "floors": result.floors,
         "parts": result.parts,
+        "linked": result.linked,
+        "damaged": [str(path) for path in result.damaged],
     }
     show_result(summary, text, as_json=as_json)
     return DONE

@@ -11,7 +11,7 @@ from minkgen.errors import MinkgenError, RecipeError
 
 __all__ = ["cli", "main"]
 
-_VERBS = ("ingest", "compute", "inspect", "train", "evaluate", "demo", "bench")
+_VERBS = ("ingest", "compute", "inspect", "store", "train", "evaluate", "demo", "bench")
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 
 

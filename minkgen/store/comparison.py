@@ -29,6 +29,8 @@ class Comparison:
 
     Attributes
     ----------
+    first, second : str
+        Their names.
     samples : dict of str to Overlap
         By split; a sample is known by time, row and column.
     frames : Overlap
@@ -38,6 +40,8 @@ class Comparison:
         path, with both values.
     """
 
+    first: str
+    second: str
     samples: dict[str, Overlap]
     frames: Overlap
     settings: dict[str, tuple[Any, Any]]
@@ -65,7 +69,7 @@ def compare(first: Snapshot, second: Snapshot) -> Comparison:
         for side, (_, time) in zip(times, keys, strict=True):
             side.append(time)
     frames = _overlap(*(np.unique(np.concatenate(side)) for side in times))
-    return Comparison(samples, frames, _settings(first, second))
+    return Comparison(first.name, second.name, samples, frames, _settings(first, second))
 
 
 def _samples(snapshot: Snapshot, split: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -30,7 +30,7 @@ PATHS = list(commands(cli, ("minkgen",)))
 
 def test_all_verbs_are_there() -> None:
     verbs = {path[1] for path in PATHS if len(path) == 2}
-    assert verbs == {"ingest", "compute", "inspect", "train", "evaluate", "demo", "bench"}
+    assert verbs == {"ingest", "compute", "inspect", "store", "train", "evaluate", "demo", "bench"}
 
 
 @pytest.mark.parametrize("path", PATHS, ids=" ".join)
