@@ -1,11 +1,11 @@
 """A lock on a part of a store that holds across hosts, and outlives no holder.
 
 A lock is a folder of numbered tickets. Whoever creates the highest number holds the lock, until
-the ticket is given back or its holder is gone; the next holder creates the next number. Creating a
-file exclusively is the one step that decides, on NFS as on a local disk; the highest number never
-falls, so that of two processes which find the same holder gone, one gets the next number and the
-other meets it. (Removing or renaming a stale lock file has no such order: a slow process removes
-the lock of the next one.)
+the ticket is given back or its holder is gone; the next holder creates the next number. Linking a
+signed file to the number is the one step that decides, on NFS as on a local disk; the highest
+number never falls, so that of two processes which find the same holder gone, one gets the next
+number and the other meets it. (Removing or renaming a stale lock file has no such order: a slow
+process removes the lock of the next one.)
 """
 
 from __future__ import annotations
@@ -144,23 +144,42 @@ def _take(folder: Path) -> Path | Holder | str:
         other = _living_holder(folder / last)
         if other is not None:
             return other
-    number = 1 if last is None else int(Path(last).stem) + 1
-    ticket = folder / f"{number:09d}.json"
-    try:
-        descriptor = os.open(ticket, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-    except FileExistsError:
+    ticket = folder / f"{1 if last is None else int(Path(last).stem) + 1:09d}.json"
+    if not _create_signed(ticket):
         return "a process that has just taken it"
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(json.dumps(asdict(_myself())))
     if _highest(folder) != ticket.name:
         # Between looking and creating, others took the lock, gave it back, and cleared away the
         # number that was then free again.
         ticket.unlink()
         return "a process that has just taken it"
-    for name in _tickets(folder):
-        if name < ticket.name:
-            (folder / name).unlink(missing_ok=True)
+    _clear_away(ticket)
     return ticket
+
+
+def _create_signed(ticket: Path) -> bool:
+    """Create a ticket together with its content, if nobody else did."""
+    signed = ticket.with_name(f".{uuid4().hex}.ticket")
+    signed.write_text(json.dumps(asdict(_myself())))
+    try:
+        os.link(signed, ticket)
+    except FileExistsError:
+        # NFS may carry out a call, lose its answer, and answer the repeated one.
+        return signed.stat().st_nlink == 2
+    except FileNotFoundError:  # suspended for so long that another taker cleared it away
+        return False
+    finally:
+        signed.unlink(missing_ok=True)
+    return True
+
+
+def _clear_away(ticket: Path) -> None:
+    """Remove what earlier holders left, and what takers left that were killed."""
+    now = ticket.stat().st_mtime
+    for path in ticket.parent.iterdir():
+        with suppress(FileNotFoundError):
+            earlier = _TICKET.match(path.name) and path.name < ticket.name
+            if earlier or (path.name[0] == "." and now - path.stat().st_mtime > STALE_SECONDS):
+                path.unlink()
 
 
 def _tickets(folder: Path) -> list[str]:
@@ -193,7 +212,7 @@ def _living_holder(ticket: Path) -> Holder | str | None:
     try:
         holder = Holder(**json.loads(text))
     except (ValueError, TypeError):
-        # A process ended between creating its ticket and signing it, or is about to sign.
+        # A host that lost its power may leave a ticket without its content.
         return "a process without a name" if _is_beating(ticket.parent, heartbeat) else None
     if holder.machine == _machine():
         return holder if _start_of(holder.pid) == holder.started else None

@@ -165,6 +165,15 @@ def test_who_was_taken_for_gone_learns_it(folder: Path) -> None:
         pass
 
 
+def test_what_killed_takers_left_is_cleared_away(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name, age in ((".old.ticket", STALE_SECONDS + 5), (".new.ticket", 0)):
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - age, time.time() - age))
+    with hold_lock(folder) as lock:
+        assert {path.name for path in folder.iterdir()} == {".new.ticket", lock.ticket.name}
+
+
 def test_of_two_takers_of_a_stale_lock_one_gets_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
