@@ -35,6 +35,13 @@ def _as_share(
     help="Let a recipe that differs from the current snapshot's replace it as `current`.",
 )
 @click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait so long for another process that builds a snapshot; refuse at once by default.",
+)
+@click.option(
     "--from",
     "origin",
     metavar="SNAPSHOT",
@@ -63,13 +70,15 @@ def command(
     origin: str | None,
     dry_run: bool,
     share: tuple[int, int] | None,
+    wait: float,
     as_json: bool,
     quiet: bool,
 ) -> int:
     """Cut the store's composites into tiles, compute their γ-matrices, publish a snapshot.
 
     Thresholds and persistence floors come from the training split alone. The snapshot is named by
-    the hash of everything that decided its numbers; where it exists already, nothing is computed.
+    the hash of everything that decided its numbers; where it exists already, nothing is computed,
+    and shards that an earlier snapshot holds are linked.
 
     Shares may run at once, on any nodes, after a --dry-run has made the tables that all need; then
     the command without --parts publishes.
@@ -97,8 +106,10 @@ def command(
             )
             summary, text = _share(done), _share_text(done)
         else:
-            result = compute(recipe, progress, new_version=new_version, origin=origin)
-            summary, text = _contents(result) | {"parts": result.parts}, _result_text(result)
+            result = compute(
+                recipe, progress, new_version=new_version, origin=origin, wait_seconds=wait
+            )
+            summary, text = _result(result), _result_text(result)
     show_result(summary, lambda: text, as_json=as_json)
     return DONE
 
@@ -129,8 +140,18 @@ def _contents_text(contents: Contents) -> str:
 
 
 def _result_text(result: ComputeResult) -> str:
-    made = f"{result.parts} parts computed" if result.parts else "all parts were there"
-    return f"{result.snapshot}: {made}\n{_contents_text(result)}"
+    done = f"{result.parts} parts computed, {result.linked} linked"
+    made = done if result.parts or result.linked else "all parts were there"
+    damaged = [f"  damaged in an earlier snapshot: {path}" for path in result.damaged]
+    return "\n".join((f"{result.snapshot}: {made}", _contents_text(result), *damaged))
+
+
+def _result(result: ComputeResult) -> dict[str, Any]:
+    return _contents(result) | {
+        "parts": result.parts,
+        "linked": result.linked,
+        "damaged": [str(path) for path in result.damaged],
+    }
 
 
 def _share(done: ShareResult) -> dict[str, Any]:

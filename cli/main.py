@@ -18,6 +18,7 @@ _VERBS = (
     "rebuild",
     "inspect",
     "verify",
+    "store",
     "train",
     "evaluate",
     "demo",

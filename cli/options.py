@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from minkgen.recipe import Recipe
 
-__all__ = ["output_options", "recipe_command"]
+__all__ = ["json_option", "output_options", "recipe_command"]
 
 # In the order in which they are set: a cluster replaces the section that its site then refines.
 _SHORTHANDS = {
@@ -110,12 +110,17 @@ def recipe_command(*shorthands: str) -> Callable[[Callable[..., Any]], Callable[
     return decorate
 
 
-def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--json` and `--quiet`."""
-    function = click.option(
+def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--json`."""
+    return click.option(
         "--json",
         "as_json",
         is_flag=True,
         help="Print one JSON object on stdout; text for people goes to stderr.",
     )(function)
-    return click.option("-q", "--quiet", is_flag=True, help="Show no progress.")(function)
+
+
+def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--json` and `--quiet`."""
+    quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+    return quiet(json_option(function))

@@ -17,6 +17,7 @@ __all__ = [
     "SourceError",
     "TransferError",
     "StoreError",
+    "StoreLockedError",
     "EmptySplitError",
     "PlanRefused",
     "TrainingError",
@@ -139,6 +140,10 @@ class TransferError(MinkgenError, RuntimeError):
 
 class StoreError(MinkgenError, ValueError):
     """A feature store is missing, incomplete, or was made by another recipe."""
+
+
+class StoreLockedError(StoreError):
+    """Another process is at the same work on the store; the message names it."""
 
 
 class EmptySplitError(MinkgenError, ValueError):

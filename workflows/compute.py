@@ -17,7 +17,14 @@ from minkgen.errors import InputError
 from minkgen.gamma.warm_up import warm_up
 from minkgen.recipe import Cluster, Recipe, SlurmJobs
 from minkgen.site_file import load_site
-from minkgen.store.build import create_staging, make_current, publish
+from minkgen.store.build import create_staging
+from minkgen.store.files import explain_os_errors
+from minkgen.store.layout import StorePaths
+from minkgen.store.linking import Linked, link_shards
+from minkgen.store.lock import hold_lock
+from minkgen.store.permissions import permissions_of
+from minkgen.store.publishing import publish
+from minkgen.store.snapshot import open_snapshot
 from minkgen.workflows.cluster import open_client, run_tasks, warm_up_workers
 from minkgen.workflows.cluster.job_script import job_script
 from minkgen.workflows.cost import (
@@ -30,6 +37,7 @@ from minkgen.workflows.derived import plan_from_snapshot
 from minkgen.workflows.parts import compute_part
 from minkgen.workflows.plan import Build, OpenClient, plan_from_composites
 from minkgen.workflows.progress import Progress, Silent
+from minkgen.workflows.rain import RainSource
 from minkgen.workflows.stopwatch import add_up
 
 __all__ = [
@@ -74,9 +82,15 @@ class ComputeResult(Contents):
     ----------
     parts : int
         Parts that were computed in this run; 0 where all were there already.
+    linked : int
+        Parts that were linked from earlier snapshots in this run, instead of computed.
+    damaged : tuple of Path
+        Files of earlier snapshots that could have been linked, but are damaged.
     """
 
     parts: int
+    linked: int = 0
+    damaged: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,6 +156,7 @@ def compute(
     *,
     new_version: bool = False,
     origin: str | None = None,
+    wait_seconds: float = 0.0,
 ) -> ComputeResult:
     """Build and publish the snapshot that a recipe describes.
 
@@ -153,6 +168,8 @@ def compute(
         Let a recipe that differs from the current snapshot's replace it as `current`.
     origin : str, optional
         Name of a snapshot whose tiles are taken; by default they are cut from composites.
+    wait_seconds : float, optional
+        How long to wait for another process that builds a snapshot in this store.
 
     Returns
     -------
@@ -162,36 +179,61 @@ def compute(
     ------
     StoreError
         If there is no store, it is on another grid, its current snapshot was made by another
-        recipe, or the tiles of `origin` are not those of the recipe.
+        recipe, the tiles of `origin` are not those of the recipe, or it cannot be written.
+    StoreLockedError
+        If another process is still building a snapshot.
     EmptySplitError
         If a split has no frame, or no eligible tile.
     PlanRefused
-        If the parts do not fit the disk or the memory; nothing was begun.
+        If the parts do not fit the disk or the memory; none was begun.
     TasksFailed
         If tasks failed for good; nothing is published, and finished parts are kept.
     """
     progress = progress or Silent()
-    with _cluster(recipe) as client:
+    paths = _existing_store(recipe, origin)
+    with (
+        explain_os_errors(paths.root),
+        hold_lock(paths.lock("build"), wait_seconds=wait_seconds) as lock,
+        _cluster(recipe) as client,
+    ):
         build = _plan(recipe, client, progress, new_version=new_version, origin=origin)
-        missing = build.missing_parts()
+        linked, missing = Linked(frozenset(), ()), build.missing_parts()
+        if missing:
+            linked = link_shards(paths, create_staging(paths, build.plan))
+            missing = build.missing_parts()
         if missing:
             warm_up()
-            refuse_what_does_not_fit(estimate_cost(build, missing), build.paths)
-            tasks = build.tasks(create_staging(build.paths, build.plan), missing)
-            progress.stage("compute γ", len(tasks))
+            refuse_what_does_not_fit(estimate_cost(build, missing), paths)
+            progress.stage("compute γ", len(missing))
             run_tasks(
                 client(),
                 compute_part,
-                tasks,
+                build.tasks(build.staging, missing),
                 progress,
                 what="a part of the snapshot could not be computed",
                 note=lambda done: f"{done.samples} tiles",
             )
-    if build.target.exists():
-        make_current(build.paths, build.target)
+        lock.check()
+        publish(paths, build.plan.name, permissions_of(recipe.sharing))
+    return ComputeResult(
+        **_contents(build),
+        parts=len(missing),
+        linked=sum(
+            all(part.shard(name) in linked.shards for name in part.arrays)
+            for part in build.plan.parts()
+        ),
+        damaged=linked.damaged,
+    )
+
+
+def _existing_store(recipe: Recipe, origin: str | None) -> StorePaths:
+    """Return the paths of a store that has what tiles are made of: no lock is taken elsewhere."""
+    source = RainSource.of(recipe)
+    if origin is None:
+        source.open()
     else:
-        publish(build.paths, build.staging, build.plan)
-    return ComputeResult(**_contents(build), parts=len(missing))
+        open_snapshot(source.paths.root, origin)
+    return source.paths
 
 
 def plan_compute(
@@ -274,7 +316,10 @@ def compute_share(
         raise InputError("there is no such share", got=share, expected="from 1/n to n/n")
     progress = progress or Silent()
     # Whoever runs many shares gives each of them one core.
-    with zarr.config.set({"threading.max_workers": 1}):
+    with (
+        explain_os_errors(recipe.store.absolute()),
+        zarr.config.set({"threading.max_workers": 1}),
+    ):
         build = _plan(recipe, None, progress, new_version=new_version, origin=origin)
         parts, missing = build.plan.parts(), set(build.missing_parts())
         mine = [part for part in parts[share.number - 1 :: share.of] if part in missing]

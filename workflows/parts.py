@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from minkgen.gamma.matrix import gamma_matrix
 from minkgen.recipe import Recipe
-from minkgen.store.build import Part, link_part, write_part
+from minkgen.store.build import Part, write_part
+from minkgen.store.linking import link_shard
 from minkgen.store.rows import PLACES, read_rows
 from minkgen.tiles.mixup import mix_tile
 from minkgen.tiles.table import minutes
@@ -102,7 +103,7 @@ def compute_part(task: PartTask) -> PartDone:
     for name, values in part_arrays(task.making, samples, stopwatch):
         with stopwatch.stage("writing"):
             if name in kept:
-                link_part(task.staging, part, name, kept[name].snapshot)
+                link_shard(task.staging, part.shard(name), kept[name].snapshot)
             else:
                 write_part(task.staging, part, name, values)
     return PartDone(part.count, stopwatch.stop())

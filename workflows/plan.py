@@ -22,6 +22,7 @@ from minkgen.recipe import Recipe, digest
 from minkgen.store.build import Part, SnapshotPlan, is_begun, is_written, staging_path
 from minkgen.store.composites import refuse_other_recipe
 from minkgen.store.layout import LAYOUT_VERSION, StorePaths, attribution_of
+from minkgen.store.linking import shard_digests
 from minkgen.store.snapshot import open_snapshot
 from minkgen.tiles.regions import corners_in_region
 from minkgen.tiles.table import rows_digest, select_rows
@@ -51,6 +52,8 @@ __all__ = [
 OpenClient = Callable[[], Client] | None
 
 _RECORDED = ("dask", "gudhi", "numba", "numcodecs", "numpy", "pyproj", "scikit-image", "zarr")
+# Shards are linked from snapshots that were made with the same of these: they make the bytes.
+_MAKE_BYTES = ("numba", "numcodecs", "numpy", "zarr")
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,10 @@ def plan_from_composites(
     climate = _climate(client, source, recipe, rows["train"], frames, progress)
     attribution = attribution_of(SYNTHETIC_MARK in frame.source for frame in frames.values())
     inputs = _inputs(recipe, frames, excluded)
-    plan = snapshot_plan(recipe, rows, climate, inputs=inputs, attribution=attribution)
+    sources = {time: frame.sha256 for time, frame in frames.items()}
+    plan = snapshot_plan(
+        recipe, rows, climate, inputs=inputs, attribution=attribution, sources=sources
+    )
     tiles = CutTiles(source, recipe.tiles)
     return Build(source.paths, plan, Making(recipe, climate, composites.grid.pixel_km, tiles))
 
@@ -255,6 +261,7 @@ def snapshot_plan(
     *,
     inputs: Mapping[str, Any],
     attribution: str,
+    sources: Mapping[datetime, str] | None = None,
 ) -> SnapshotPlan:
     """Fix everything that decides a snapshot's numbers, and name it by their hash.
 
@@ -268,6 +275,8 @@ def snapshot_plan(
         Number and digest of the composites, and how many were excluded.
     attribution : str
         Source and licence of the data.
+    sources : mapping of datetime to str, optional
+        Digest of each composite. Without them later snapshots share no shard with this one.
 
     Returns
     -------
@@ -307,4 +316,32 @@ def snapshot_plan(
         grid=grid,
         tile_size=recipe.tiles.size,
         thresholds=climate.thresholds,
+        decided_by={}
+        if sources is None
+        else shard_digests(rows, sources, _choices_by_array(recipe, climate, metadata)),
     )
+
+
+def _choices_by_array(
+    recipe: Recipe, climate: Climate, metadata: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return what decides the values of each array, besides its samples and their composites."""
+    versions = metadata["library_versions"]
+    cut = {
+        **{key: metadata[key] for key in ("layout_version", "code_version", "tile_size")},
+        "library_versions": {name: versions[name] for name in _MAKE_BYTES},
+        "rain": recipe.rain(),
+        "drizzle_mm_h": recipe.tiles.drizzle_mm_h,
+    }
+    measured = {
+        "thresholds": climate.thresholds.values.tolist(),
+        "floors": [floor.epsilon for floor in climate.floors],
+        "essential": recipe.persistence.essential,
+    }
+    mixed = {"seed": recipe.seed, "mixup": recipe.mixup.model_dump(mode="json")}
+    return {
+        "rain_rate": cut,
+        "gamma": {**cut, **measured},
+        "mixup_rain_rate": {**cut, **mixed},
+        "mixup_gamma": {**cut, **mixed, **measured},
+    }

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from minkgen.grid import GRIDS
 from minkgen.products import PRODUCTS, Product
-from minkgen.recipe.canonical import canonical_json, differences, digest
+from minkgen.recipe.canonical import canonical_json, differences, digest, leaves
 from minkgen.recipe.cutting import Tiles
 from minkgen.recipe.fetching import Download, Reading, Source
 from minkgen.recipe.machines import (
@@ -26,6 +26,7 @@ from minkgen.recipe.quality import Ceiling, ExcludeFlags, FlagRules, RepeatedVal
 from minkgen.recipe.rain import ZR, ProductName, rain_faults
 from minkgen.recipe.regions import Region
 from minkgen.recipe.sections import Section, Window
+from minkgen.recipe.sharing import Sharing
 from minkgen.recipe.splits import Splits, split_faults
 from minkgen.recipe.targets import (
     DEFAULT_LEVELS,
@@ -64,6 +65,7 @@ __all__ = [
     "Region",
     "RepeatedValue",
     "SchedulerAddress",
+    "Sharing",
     "SlurmJobs",
     "Source",
     "Splits",
@@ -74,6 +76,7 @@ __all__ = [
     "canonical_json",
     "differences",
     "digest",
+    "leaves",
     "split_faults",
 ]
 
@@ -121,6 +124,7 @@ class Recipe(Section):
     )
     mixup: MixUp = MixUp()
     cluster: Cluster = LocalProcesses()
+    sharing: Sharing = Sharing()
     emulator: Emulator = Emulator()
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["canonical_json", "differences", "digest"]
+__all__ = ["canonical_json", "differences", "digest", "leaves"]
 
 
 def canonical_json(value: Any) -> str:
@@ -44,7 +44,7 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[st
     >>> differences({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
     ('a.b: 1', 'a.b: 3')
     """
-    there, here = _leaves(found), _leaves(wanted)
+    there, here = leaves(found), leaves(wanted)
     paths = sorted(path for path in there | here if there.get(path) != here.get(path))
     if not paths:
         return None
@@ -52,11 +52,18 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[st
     return texts[0], texts[1]
 
 
-def _leaves(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
+def leaves(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of nested sections by their paths; a tuple becomes a list.
+
+    Examples
+    --------
+    >>> leaves({"a": {"b": (1, 2)}, "c": 2})
+    {'a.b': [1, 2], 'c': 2}
+    """
+    found: dict[str, Any] = {}
     for key, value in section.items():
         if isinstance(value, Mapping):
-            leaves |= _leaves(value, f"{prefix}{key}.")
+            found |= leaves(value, f"{prefix}{key}.")
         else:
-            leaves[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
-    return leaves
+            found[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    return found

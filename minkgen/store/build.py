@@ -1,12 +1,10 @@
-"""Building snapshots: staged beside the target, written in whole shards, published by rename."""
+"""Building snapshots: a folder beside the target, written in whole shards."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,7 +18,6 @@ from minkgen.errors import StoreError
 from minkgen.gamma.functionals import FUNCTIONALS, UNITS
 from minkgen.gamma.thresholds import Thresholds
 from minkgen.grid import Grid, opera_crs
-from minkgen.store.files import fsync_tree, switch_symlink, write_json
 from minkgen.store.layout import (
     SAMPLES_PER_CHUNK,
     SAMPLES_PER_SHARD,
@@ -28,16 +25,17 @@ from minkgen.store.layout import (
     consolidate,
     zstd,
 )
+from minkgen.store.manifest import begin_marks, mark, marked, marks_folder
 
 __all__ = [
     "Part",
     "SnapshotPlan",
     "create_staging",
+    "fresh_folders",
     "is_begun",
     "is_written",
-    "link_part",
-    "make_current",
-    "publish",
+    "parts_of",
+    "snapshot_path",
     "staging_path",
     "write_part",
 ]
@@ -78,6 +76,9 @@ class SnapshotPlan:
     grid : Grid
     tile_size : int
     thresholds : Thresholds
+    decided_by : mapping of str to str, optional
+        The digest of everything that decides the bytes of a shard, by its path, as
+        `linking.shard_digests` gives them. Shards without one are shared with no other snapshot.
     """
 
     name: str
@@ -86,14 +87,20 @@ class SnapshotPlan:
     grid: Grid
     tile_size: int
     thresholds: Thresholds
+    decided_by: Mapping[str, str] = field(default_factory=dict)
 
     def parts(self) -> list[Part]:
-        """Return the shards of all splits, in order."""
-        return [
-            Part(split, index, min(SAMPLES_PER_SHARD, rows.num_rows - index * SAMPLES_PER_SHARD))
-            for split, rows in self.rows.items()
-            for index in range(-(-rows.num_rows // SAMPLES_PER_SHARD))
-        ]
+        """Return the parts of all splits, in order."""
+        return parts_of(self.rows)
+
+
+def parts_of(rows: Mapping[str, pa.Table]) -> list[Part]:
+    """Return the parts into which the samples of all splits are cut, in order."""
+    return [
+        Part(split, index, min(SAMPLES_PER_SHARD, table.num_rows - index * SAMPLES_PER_SHARD))
+        for split, table in rows.items()
+        for index in range(-(-table.num_rows // SAMPLES_PER_SHARD))
+    ]
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,15 @@ class Part:
         real = ("rain_rate", "gamma")
         return (*real, *(f"mixup_{name}" for name in real)) if self.split == "train" else real
 
+    def shard(self, name: str) -> str:
+        """Return the path of the part's shard of an array, in the snapshot."""
+        return f"{self.split}/{name}/c/{self.index}/0/0"
+
+
+def snapshot_path(paths: StorePaths, name: str) -> Path:
+    """Return the folder of a published snapshot."""
+    return paths.features / f"{name}.zarr"
+
 
 def staging_path(paths: StorePaths, name: str) -> Path:
     """Return the folder in which a snapshot grows."""
@@ -129,9 +145,9 @@ def staging_path(paths: StorePaths, name: str) -> Path:
 def create_staging(paths: StorePaths, plan: SnapshotPlan, *, shared: bool = False) -> Path:
     """Create the folder in which a snapshot grows, or find that of an interrupted build.
 
-    A folder left by an interrupted build of the same plan by the same code is taken up: its shards
-    are whole, because each was renamed into place. Several processes may do this at one moment:
-    the folder of whoever is first is that of all.
+    A folder left by an interrupted build of the same plan by the same code is taken up, with the
+    shards that are marked as written. Several processes may do this at one moment: the folder of
+    whoever is first is that of all.
 
     Parameters
     ----------
@@ -151,37 +167,50 @@ def create_staging(paths: StorePaths, plan: SnapshotPlan, *, shared: bool = Fals
         If the work is shared, and the folder is of other code.
     """
     staging = staging_path(paths, plan.name)
+    if is_begun(staging, plan):
+        return staging
+    if not shared:
+        for left_over in (staging, marks_folder(staging)):
+            if left_over.exists():
+                shutil.rmtree(left_over)
+    fresh = _fresh_path(paths, plan.name, uuid4().hex)
+    _create_hierarchy(fresh, plan)
+    if not staging.exists():
+        shards = [part.shard(name) for part in plan.parts() for name in part.arrays]
+        begin_marks(staging, {shard: plan.decided_by.get(shard) for shard in shards})
+    try:
+        fresh.rename(staging)
+    except OSError:
+        shutil.rmtree(fresh)
+        if not staging.exists():  # otherwise somebody else was first
+            raise
     if not is_begun(staging, plan):
-        if staging.exists() and not shared:
-            shutil.rmtree(staging)
-        fresh = _unfinished(paths, plan.name, uuid4().hex)
-        _create_hierarchy(fresh, plan)
-        try:
-            fresh.rename(staging)
-        except OSError:
-            shutil.rmtree(fresh)
-            if not staging.exists():  # otherwise somebody else was first
-                raise
-        if not is_begun(staging, plan):
-            raise StoreError(
-                "other code has begun to build this snapshot",
-                where=staging,
-                expected="the version of minkgen and the libraries that this process has",
-                hint="go on with the environment that began it; or remove that folder when "
-                "nothing writes to it, and begin anew",
-            )
+        raise StoreError(
+            "other code has begun to build this snapshot",
+            where=staging,
+            expected="the version of minkgen and the libraries that this process has",
+            hint="go on with the environment that began it; or remove that folder when "
+            "nothing writes to it, and begin anew",
+        )
     return staging
 
 
-def _unfinished(paths: StorePaths, name: str, unique: str) -> Path:
+def _fresh_path(paths: StorePaths, name: str, unique: str) -> Path:
     return paths.features / f".new-{name}-{unique}.zarr"
+
+
+def fresh_folders(paths: StorePaths, name: str) -> list[Path]:
+    """Return what killed processes left that were about to create the staging folder."""
+    return list(paths.features.glob(_fresh_path(paths, name, "*").name))
 
 
 def is_begun(staging: Path, plan: SnapshotPlan) -> bool:
     """Return whether a folder is that of a build of this plan by this code."""
-    if not staging.exists():
+    try:
+        found = dict(zarr.open_group(staging, mode="r").attrs).get("minkgen")
+    except FileNotFoundError:  # nothing, or what a process left that was writing when all ended
         return False
-    return bool(dict(zarr.open_group(staging, mode="r").attrs).get("minkgen") == plan.metadata)
+    return bool(found == plan.metadata) and marks_folder(staging).exists()
 
 
 def _create_hierarchy(folder: Path, plan: SnapshotPlan) -> None:
@@ -316,17 +345,13 @@ def _create_fields(group: zarr.Group, count: int, split: str, plan: SnapshotPlan
             )
 
 
-def _shard_file(staging: Path, part: Part, name: str) -> Path:
-    return staging / part.split / name / f"c/{part.index}/0/0"
-
-
 def is_written(staging: Path, part: Part) -> bool:
-    """Return whether all shards of a part are in place; a shard in place is whole."""
-    return all(_shard_file(staging, part, name).exists() for name in part.arrays)
+    """Return whether all shards of a part are in place and marked as written."""
+    return all(marked(staging, part.shard(name)) is not None for name in part.arrays)
 
 
 def write_part(staging: Path, part: Part, name: str, values: npt.NDArray[np.float32]) -> None:
-    """Write one whole shard of one array.
+    """Write one whole shard of one array, and mark it as written.
 
     Raises
     ------
@@ -339,68 +364,4 @@ def write_part(staging: Path, part: Part, name: str, values: npt.NDArray[np.floa
     if name.endswith("gamma") and not np.isfinite(values).all():
         raise StoreError("a γ-matrix is not finite", where=f"{part}/{name}")
     array[part.samples] = values
-
-
-def link_part(staging: Path, part: Part, name: str, snapshot: Path) -> None:
-    """Take one whole shard of one array over from a published snapshot of the same rows.
-
-    It is hard-linked; where links are impossible (another file system, a file of another owner) it
-    is copied.
-    """
-    source, target = _shard_file(snapshot, part, name), _shard_file(staging, part, name)
-    partial = target.with_name(f"{target.name}.{uuid4().hex}.partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        try:
-            os.link(source, partial)
-        except OSError:
-            shutil.copyfile(source, partial)
-        partial.replace(target)
-    finally:
-        # Two names of one file are left alone by a rename.
-        partial.unlink(missing_ok=True)
-
-
-def publish(paths: StorePaths, staging: Path, plan: SnapshotPlan) -> Path:
-    """Check that nothing is missing, flush, take write permission, rename, switch `current`.
-
-    Returns
-    -------
-    Path
-        The snapshot.
-
-    Raises
-    ------
-    StoreError
-        If a shard is missing; `current` stays as it is.
-    """
-    missing = [
-        f"{part.split} {name} {part.index}"
-        for part in plan.parts()
-        for name in part.arrays
-        if not _shard_file(staging, part, name).exists()
-    ]
-    if missing:
-        raise StoreError(
-            "the snapshot is incomplete and is not published",
-            where=staging,
-            got=f"{len(missing)} missing shards, the first {missing[0]}",
-            hint="run the same command again: finished parts are kept",
-        )
-    fsync_tree(staging)
-    for folder, _, names in os.walk(staging):
-        for file in names:
-            path = Path(folder, file)
-            path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
-    target = paths.features / f"{plan.name}.zarr"
-    staging.rename(target)
-    for left_over in paths.features.glob(_unfinished(paths, plan.name, "*").name):
-        shutil.rmtree(left_over)
-    make_current(paths, target)
-    return target
-
-
-def make_current(paths: StorePaths, snapshot: Path) -> None:
-    """Point `current` at a published snapshot, for folders and for URLs."""
-    switch_symlink(paths.current, snapshot.name)
-    write_json(paths.features / "current.json", {"snapshot": snapshot.name})
+    mark(staging, part.shard(name))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +19,8 @@ from minkgen.errors import StoreError
 from minkgen.recipe import canonical_json
 
 __all__ = [
+    "explain_os_errors",
+    "fsync",
     "fsync_tree",
     "read_json",
     "sha256_of",
@@ -26,8 +31,41 @@ __all__ = [
 ]
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old bytes or the new ones."""
+_NEXT_STEPS = {
+    errno.ENOSPC: "free some space and run the same command again: what is finished is kept",
+    errno.EDQUOT: "free some of the quota and run the same command again: what is finished is kept",
+    errno.EROFS: "the file system is read-only: read from it, or give a store elsewhere (--store)",
+    errno.EACCES: "run it as a user who may write here, or give a store elsewhere (--store)",
+    errno.EPERM: "run it as a user who may write here, or give a store elsewhere (--store)",
+}
+
+
+@contextmanager
+def explain_os_errors(root: Path) -> Iterator[None]:
+    """Turn a full disk, a read-only file system and a missing permission into a `StoreError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NEXT_STEPS:
+            raise
+        raise StoreError(
+            "the store cannot be written",
+            where=error.filename or root,
+            got=error.strerror,
+            hint=_NEXT_STEPS[error.errno],
+        ) from error
+
+
+def write_bytes(path: Path, data: bytes, share: Callable[[Path], None] | None = None) -> None:
+    """Write a file so that a reader, or a crash, sees the old bytes or the new ones.
+
+    Parameters
+    ----------
+    path : Path
+    data : bytes
+    share : callable, optional
+        Given the file before it gets its name, to set who may read it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
@@ -35,16 +73,24 @@ def write_bytes(path: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
+        if share is not None:
+            share(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    _fsync(path.parent)
+    fsync(path.parent)
 
 
-def write_json(path: Path, value: Any, *, readable: bool = False) -> None:
+def write_json(
+    path: Path,
+    value: Any,
+    *,
+    readable: bool = False,
+    share: Callable[[Path], None] | None = None,
+) -> None:
     """Write a value as canonical JSON, or indented for people."""
     text = json.dumps(value, indent=2, allow_nan=False) if readable else canonical_json(value)
-    write_bytes(path, f"{text}\n".encode())
+    write_bytes(path, f"{text}\n".encode(), share)
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -75,7 +121,7 @@ def switch_symlink(link: Path, target: str) -> None:
     partial = link.with_name(f".{link.name}.{uuid4().hex}.partial")
     partial.symlink_to(target)
     partial.replace(link)
-    _fsync(link.parent)
+    fsync(link.parent)
 
 
 def sha256_of(path: Path) -> str:
@@ -88,11 +134,12 @@ def fsync_tree(root: Path) -> None:
     """Flush every file and folder below a folder to disk, and the folder itself."""
     for folder, _, names in os.walk(root):
         for name in names:
-            _fsync(Path(folder) / name)
-        _fsync(Path(folder))
+            fsync(Path(folder) / name)
+        fsync(Path(folder))
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Flush a file or a folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -78,6 +78,16 @@ class StorePaths:
         return self.features / "current"
 
     @property
+    def history(self) -> Path:
+        """What was published when, in order: JSON, one line per publication."""
+        return self.features / "history.json"
+
+    @property
+    def leases(self) -> Path:
+        """The folder of leases: snapshots that somebody asked to keep for a while."""
+        return self.features / "leases"
+
+    @property
     def runs(self) -> Path:
         """The folder of training runs."""
         return self.root / "runs"
@@ -91,6 +101,10 @@ class StorePaths:
     def corrupt(self) -> Path:
         """The folder of fetched files that cannot be used, under their archive keys."""
         return self.root / "corrupt"
+
+    def lock(self, name: str) -> Path:
+        """Return the folder of a lock's tickets."""
+        return self.root / "locks" / name
 
     def incoming(self, day: date) -> Path:
         """Return the folder of a day's files on their way."""

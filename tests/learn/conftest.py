@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,9 @@ from scipy.ndimage import gaussian_filter
 from minkgen.gamma.matrix import gamma_matrix
 from minkgen.gamma.thresholds import physical_thresholds
 from minkgen.grid import TEST_2KM
-from minkgen.store.build import SnapshotPlan, create_staging, publish, write_part
+from minkgen.store.build import SnapshotPlan, create_staging, write_part
 from minkgen.store.layout import LAYOUT_VERSION, StorePaths
+from minkgen.store.publishing import publish
 from minkgen.store.snapshot import Snapshot, open_snapshot
 from minkgen.tiles.eligibility import FrameTiles
 from minkgen.tiles.table import frame_rows, merge_rows
@@ -96,7 +96,8 @@ def make_snapshot(tmp_path_factory: pytest.TempPathFactory) -> MakeSnapshot:
             "small-0123", root, _tables(fields, frame_sizes), TEST_2KM, SIZE, thresholds
         )
         paths = StorePaths(tmp_path_factory.mktemp("store"))
-        publish(paths, _write(paths, plan, fields), plan)
+        _write(paths, plan, fields)
+        publish(paths, plan.name)
         return open_snapshot(paths.root)
 
     return make
@@ -126,7 +127,7 @@ def _tables(fields: dict[str, np.ndarray[Any, Any]], frame_sizes: Sequence[int])
     return tables
 
 
-def _write(paths: StorePaths, plan: SnapshotPlan, fields: dict[str, Any]) -> Path:
+def _write(paths: StorePaths, plan: SnapshotPlan, fields: dict[str, Any]) -> None:
     staging = create_staging(paths, plan)
     for part in plan.parts():
         tiles = fields[part.split][part.samples]
@@ -138,7 +139,6 @@ def _write(paths: StorePaths, plan: SnapshotPlan, fields: dict[str, Any]) -> Pat
             mixed[mixed < np.float32(0.1)] = 0.0
             write_part(staging, part, "mixup_rain_rate", mixed)
             write_part(staging, part, "mixup_gamma", gamma_of(mixed))
-    return staging
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,9 @@ from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.gamma.thresholds import physical_thresholds
 from minkgen.grid import TEST_2KM
 from minkgen.store import build
-from minkgen.store.build import SnapshotPlan, create_staging, is_written, publish, write_part
+from minkgen.store.build import SnapshotPlan, create_staging, is_written, write_part
 from minkgen.store.layout import LAYOUT_VERSION, StorePaths
+from minkgen.store.publishing import publish
 from minkgen.store.snapshot import open_features, open_snapshot
 from minkgen.tiles.eligibility import FrameTiles
 from minkgen.tiles.table import frame_rows, merge_rows
@@ -63,7 +64,7 @@ def paths(tmp_path: Path) -> StorePaths:
 def test_a_snapshot_opens_in_xarray_with_units_and_coordinates(paths: StorePaths) -> None:
     staging = create_staging(paths, plan())
     fill(staging, plan())
-    target = publish(paths, staging, plan())
+    target = publish(paths, plan().name)
     dataset = xr.open_zarr(target, group="train")
     assert dataset["rain_rate"].dims == ("sample", "y", "x")
     assert dataset["gamma"].dims == ("sample", "functional", "threshold")
@@ -87,7 +88,7 @@ def test_current_is_resolved_once(paths: StorePaths) -> None:
     for name in ("small-0123", "small-4567"):
         staging = create_staging(paths, plan(name))
         fill(staging, plan(name))
-        publish(paths, staging, plan(name))
+        publish(paths, name)
         if name == "small-0123":
             pinned = open_snapshot(paths.root)
             lazy = minkgen.open_features(paths.root, "test")
@@ -101,7 +102,7 @@ def test_current_is_resolved_once(paths: StorePaths) -> None:
 def test_published_files_cannot_be_written(paths: StorePaths) -> None:
     staging = create_staging(paths, plan())
     fill(staging, plan())
-    target = publish(paths, staging, plan())
+    target = publish(paths, plan().name)
     files = [path for path in target.rglob("*") if path.is_file()]
     assert len(files) > 50
     assert not any(path.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP) for path in files)
@@ -112,8 +113,8 @@ def test_a_missing_shard_is_never_published(paths: StorePaths, array: str) -> No
     staging = create_staging(paths, plan())
     fill(staging, plan())
     (staging / "train" / array / "c/0/0/0").unlink()
-    with pytest.raises(StoreError, match=f"train {array} 0"):
-        publish(paths, staging, plan())
+    with pytest.raises(StoreError, match=f"train/{array}/c/0/0/0"):
+        publish(paths, plan().name)
     assert not paths.current.exists()
 
 
@@ -156,7 +157,7 @@ def test_parts_are_whole_shards(monkeypatch: pytest.MonkeyPatch, paths: StorePat
     ]
     staging = create_staging(paths, plan())
     fill(staging, plan())
-    target = publish(paths, staging, plan())
+    target = publish(paths, plan().name)
     stored = xr.open_zarr(target, group="train")["rain_rate"].values
     assert np.array_equal(stored[:16], values((16, SIZE, SIZE), 0))
     assert np.array_equal(stored[16:], values((4, SIZE, SIZE), 0))
@@ -169,7 +170,7 @@ def test_what_is_not_there_is_named(paths: StorePaths) -> None:
         open_features(paths.root, "training")
     staging = create_staging(paths, plan())
     fill(staging, plan())
-    publish(paths, staging, plan())
+    publish(paths, plan().name)
     with pytest.raises(StoreError, match="small-0123"):
         open_snapshot(paths.root, "other")
     with pytest.raises(StoreError, match="no such array"):
@@ -181,6 +182,6 @@ def test_an_unknown_layout_is_refused(paths: StorePaths) -> None:
     future = plan(layout_version=99)
     staging = create_staging(paths, future)
     fill(staging, future)
-    publish(paths, staging, future)
+    publish(paths, future.name)
     with pytest.raises(StoreError, match="unknown layout"):
         open_snapshot(paths.root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ import xarray as xr
 from pyproj import Transformer
 
 import minkgen
-from minkgen.errors import EmptySplitError, StoreError, TaskError
+from minkgen.errors import EmptySplitError, StoreError, StoreLockedError, TaskError
 from minkgen.gamma.oracle import oracle_gamma
 from minkgen.grid import TEST_2KM
 from minkgen.opera.keys import ArchiveKey
@@ -23,6 +24,7 @@ from minkgen.opera.synthetic import write_composite
 from minkgen.recipe import Recipe
 from minkgen.store.frames import read_frames
 from minkgen.store.layout import StorePaths
+from minkgen.store.lock import hold_lock
 from minkgen.store.snapshot import open_snapshot
 from minkgen.tiles.mixup import mix_tile
 from minkgen.workflows import compute as compute_module
@@ -91,7 +93,11 @@ def test_flagged_frames_are_left_out_only_if_the_recipe_says_so(recipe: Recipe) 
     )
     judged = recipe.model_copy(update={"flags": rules})
     kept = compute(judged)
-    assert kept.rows == compute(recipe, new_version=True).rows
+    usual = compute(recipe, new_version=True)
+    assert kept.rows == usual.rows
+    assert (kept.parts, kept.linked) == (3, 0)
+    assert (usual.parts, usual.linked) == (0, 3)  # other flags alone change no tile
+    assert usual.snapshot != kept.snapshot
     metadata = open_snapshot(recipe.store, kept.snapshot.name).metadata
     assert metadata["inputs"]["excluded"] == {"composites": 0}
     assert metadata["normalisation"]["max_rate"] <= limit
@@ -121,13 +127,14 @@ def test_the_same_recipe_makes_the_same_bytes_wherever_it_runs(
     recipe: Recipe, make_recipe: Make, tmp_path: Path
 ) -> None:
     first = compute(recipe)
-    elsewhere = make_recipe(
-        store=str(tmp_path / "elsewhere"), source=recipe.source, cluster={"workers": 2}
-    )
+    store = tmp_path / "anderswo, über Land" / "Niederschläge #1"
+    elsewhere = make_recipe(store=str(store), source=recipe.source, cluster={"workers": 2})
     ingest(elsewhere)
     second = compute(elsewhere)
+    assert second.snapshot.parent == store / "features"
     assert first.snapshot.name == second.snapshot.name
     assert tree(first.snapshot) == tree(second.snapshot)
+    assert np.isfinite(minkgen.open_features(store, "test")["gamma"].values).all()
 
 
 def test_a_second_run_computes_nothing(recipe: Recipe) -> None:
@@ -154,6 +161,15 @@ def test_a_run_killed_between_parts_is_taken_up(
     (staging / "validation/gamma/c/0/0/0").unlink()
     assert compute(recipe).parts == 1
     assert open_snapshot(recipe.store).rows("train") > 0
+
+
+def test_two_builds_at_once_are_refused(recipe: Recipe) -> None:
+    with (
+        hold_lock(StorePaths(recipe.store).lock("build")),
+        pytest.raises(StoreLockedError, match=f"pid {os.getpid()}"),
+    ):
+        compute(recipe)
+    assert not (recipe.store / "tiles").exists()
 
 
 def test_a_failed_part_publishes_nothing(recipe: Recipe) -> None:

@@ -22,7 +22,7 @@ from minkgen.evaluate.calendar import COLOURS
 from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.gamma.thresholds import physical_thresholds
 from minkgen.grid import TEST_2KM
-from minkgen.store.build import SnapshotPlan, create_staging, publish, write_part
+from minkgen.store.build import SnapshotPlan, create_staging, write_part
 from minkgen.store.composites import create_composites
 from minkgen.store.frames import FRAME_SCHEMA, write_frames
 from minkgen.store.layout import (
@@ -32,6 +32,7 @@ from minkgen.store.layout import (
     StorePaths,
 )
 from minkgen.store.ledger import DayLedger, Slot, State, write_ledger
+from minkgen.store.publishing import publish
 from minkgen.tiles.eligibility import FrameTiles
 from minkgen.tiles.table import frame_rows
 from minkgen.workflows.inspect import UNKNOWN_ERA, draw_report, inspect_store
@@ -213,7 +214,7 @@ def test_snapshots_and_how_far_a_build_is(paths: StorePaths) -> None:
     for name in ("b-first", "a-second"):
         staging = create_staging(paths, plan(name))
         fill(staging, plan(name), 3)
-        publish(paths, staging, plan(name))
+        publish(paths, name)
     fill(create_staging(paths, plan("c-third")), plan("c-third"), 2)
     (paths.features / ".building-d-fourth.zarr").mkdir()  # its files are being removed
     report = inspect_store(paths.root)

@@ -20,8 +20,9 @@ from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.gamma.matrix import gamma_matrix
 from minkgen.gamma.thresholds import physical_thresholds
 from minkgen.grid import TEST_2KM
-from minkgen.store.build import SnapshotPlan, create_staging, publish, write_part
+from minkgen.store.build import SnapshotPlan, create_staging, write_part
 from minkgen.store.layout import LAYOUT_VERSION, SYNTHETIC_ATTRIBUTION, StorePaths
+from minkgen.store.publishing import publish
 from minkgen.store.snapshot import Snapshot, open_snapshot
 from minkgen.tiles.eligibility import FrameTiles
 from minkgen.tiles.table import frame_rows, merge_rows
@@ -109,7 +110,7 @@ def _store(root: Path, rain: Rain) -> Snapshot:
     for part in plan.parts():
         write_part(staging, part, "rain_rate", rain.tiles[repeated[part.samples]])
         write_part(staging, part, "gamma", gamma[repeated[part.samples]])
-    publish(paths, staging, plan)
+    publish(paths, plan.name)
     return open_snapshot(paths.root)
 
 
