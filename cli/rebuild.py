@@ -23,8 +23,15 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Append one line of JSON per run to FILE; rebuilds.jsonl in the store by default.",
 )
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait so long for another process that works on the store; refuse at once by default.",
+)
 @output_options
-def command(recipe: Recipe, *, log: Path | None, as_json: bool, quiet: bool) -> int:
+def command(recipe: Recipe, *, log: Path | None, wait: float, as_json: bool, quiet: bool) -> int:
     """Fetch new and formerly failed composites of RECIPE's period, and publish what they change.
 
     Made for a scheduler: where nothing is new, nothing is published, and the exit status is 0.
@@ -38,7 +45,7 @@ def command(recipe: Recipe, *, log: Path | None, as_json: bool, quiet: bool) -> 
     from minkgen.workflows.rebuild import rebuild
 
     with show_progress(quiet=quiet) as progress:
-        result = rebuild(recipe, log, progress)
+        result = rebuild(recipe, log, progress, wait_seconds=wait)
     fetched, made = result.ingest, result.compute
 
     def text() -> str:
@@ -59,6 +66,7 @@ def command(recipe: Recipe, *, log: Path | None, as_json: bool, quiet: bool) -> 
         "states": fetched.states,
         "rows": made.rows,
         "parts": made.parts,
+        "linked": made.linked,
     }
     show_result(summary, text, as_json=as_json)
     return PARTLY if fetched.newly_bad else DONE

@@ -17,6 +17,7 @@ from minkgen.recipe.fetching import FolderSource
 from minkgen.store.composites import create_composites
 from minkgen.store.layout import StorePaths
 from minkgen.store.ledger import STATES, DayLedger, read_ledger
+from minkgen.store.lock import hold_lock
 from minkgen.store.static import create_static
 from minkgen.workflows.cluster import local_workers, open_client, run_tasks
 from minkgen.workflows.ingest_day import DayResult, DayTask, ingest_day
@@ -52,7 +53,9 @@ class IngestResult:
     newly_bad: tuple[str, ...] = ()
 
 
-def ingest(recipe: Recipe, progress: Progress | None = None) -> IngestResult:
+def ingest(
+    recipe: Recipe, progress: Progress | None = None, *, wait_seconds: float = 0.0
+) -> IngestResult:
     """Bring the composites of a recipe's period into its store, and its terrain where it names one.
 
     It works on this node, whatever cluster the recipe names (see `minkgen.workflows.transfer`).
@@ -64,6 +67,8 @@ def ingest(recipe: Recipe, progress: Progress | None = None) -> IngestResult:
     ----------
     recipe : Recipe
     progress : Progress, optional
+    wait_seconds : float, optional
+        How long to wait for another process that ingests the same product into this store.
 
     Returns
     -------
@@ -79,6 +84,8 @@ def ingest(recipe: Recipe, progress: Progress | None = None) -> IngestResult:
         If the server does not answer at all.
     StoreError
         If the store was made by another recipe, or a ledger is damaged.
+    StoreLockedError
+        If another process is still ingesting the same product.
     PlanRefused
         If what is missing would not fit on the disk.
     TasksFailed
@@ -96,11 +103,13 @@ def ingest(recipe: Recipe, progress: Progress | None = None) -> IngestResult:
     if asked_for:
         _check(source)
         _refuse_full_disk(recipe, paths, sum(map(len, missing.values())))
-    create_composites(paths, GRIDS[recipe.grid], (ledgers[0].day.year, ledgers[-1].day.year))
-    if recipe.dem is not None:
-        create_static(paths, GRIDS[recipe.grid], recipe.dem)
-    tasks = [_task(paths, recipe, source, workers, day, missing[day]) for day in asked_for]
-    results = _run(recipe, workers, tasks, progress) if tasks else []
+    # Two ingests of a day would write its shards, and each its own half of them.
+    with hold_lock(paths.lock(f"ingest-{paths.group}"), wait_seconds=wait_seconds):
+        create_composites(paths, GRIDS[recipe.grid], (ledgers[0].day.year, ledgers[-1].day.year))
+        if recipe.dem is not None:
+            create_static(paths, GRIDS[recipe.grid], recipe.dem)
+        tasks = [_task(paths, recipe, source, workers, day, missing[day]) for day in asked_for]
+        results = _run(recipe, workers, tasks, progress) if tasks else []
 
     states: Counter[str] = Counter(dict.fromkeys(STATES, 0))
     for settled in (ledger for ledger in ledgers if not missing[ledger.day]):

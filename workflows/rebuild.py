@@ -41,7 +41,11 @@ class RebuildResult:
 
 
 def rebuild(
-    recipe: Recipe, log: Path | None = None, progress: Progress | None = None
+    recipe: Recipe,
+    log: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    wait_seconds: float = 0.0,
 ) -> RebuildResult:
     """Fetch new and formerly failed slots, compute what they change, and publish it.
 
@@ -55,8 +59,11 @@ def rebuild(
     log : Path, optional
         By default `rebuilds.jsonl` in the store. A line has ``status`` (`published`,
         `nothing new` or `failed`), ``started`` and ``seconds``, ``store``; and, if it came to
-        that, ``states``, ``newly_ok``, ``newly_bad``, ``snapshot``, ``rows``, ``parts``, ``error``.
+        that, ``states``, ``newly_ok``, ``newly_bad``, ``snapshot``, ``rows``, ``parts``, ``linked``,
+        ``error``.
     progress : Progress, optional
+    wait_seconds : float, optional
+        How long to wait for another process that works on this store; not at all by default.
 
     Returns
     -------
@@ -78,14 +85,19 @@ def rebuild(
     with _appended(log or store / "rebuilds.jsonl", line):
         try:
             before = _current(store)
-            fetched = ingest(recipe, progress)
+            fetched = ingest(recipe, progress, wait_seconds=wait_seconds)
             line |= {
                 "states": fetched.states,
                 "newly_ok": fetched.newly_ok,
                 "newly_bad": len(fetched.newly_bad),
             }
-            made = compute(recipe, progress)
-            line |= {"snapshot": made.snapshot.stem, "rows": made.rows, "parts": made.parts}
+            made = compute(recipe, progress, wait_seconds=wait_seconds)
+            line |= {
+                "snapshot": made.snapshot.stem,
+                "rows": made.rows,
+                "parts": made.parts,
+                "linked": made.linked,
+            }
             published = made.snapshot.name != before
             line["status"] = "published" if published else "nothing new"
         except MinkgenError as error:

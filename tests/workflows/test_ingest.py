@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from minkgen.errors import SourceError, StoreError, TaskError
+from minkgen.errors import SourceError, StoreError, StoreLockedError, TaskError
 from minkgen.grid import OPERA_2KM, TEST_2KM
 from minkgen.opera.fetching.folder import FolderSource
 from minkgen.opera.keys import ArchiveKey
@@ -24,6 +24,7 @@ from minkgen.store.files import sha256_of
 from minkgen.store.frames import read_frames
 from minkgen.store.layout import StorePaths
 from minkgen.store.ledger import read_ledger
+from minkgen.store.lock import hold_lock
 from minkgen.workflows import ingest_day as ingest_day_module
 from minkgen.workflows.ingest import ingest
 from minkgen.workflows.ingest_day import DayTask, ingest_day
@@ -258,3 +259,15 @@ def test_real_composites_get_in(real_archive: Path, tmp_path: Path) -> None:
     assert row["era"] == "ODYSSEY"
     assert row["max_rate"] == np.float32(1205.22)
     assert row["covered_fraction"] == pytest.approx(1 - 0.49900885, abs=1e-6)
+
+
+def test_a_second_ingest_of_the_same_product_is_refused(make_recipe: Make, archive: Path) -> None:
+    recipe = make_recipe()
+    ingest(recipe)
+    paths = StorePaths(recipe.store)
+    with hold_lock(paths.lock("ingest-rain_rate")):
+        with pytest.raises(StoreLockedError, match=r"ingest-rain_rate"):
+            ingest(recipe)
+        with hold_lock(paths.lock("ingest-accumulation")):
+            pass  # another product is none of its business
+    assert ingest(recipe).newly_ok == 0
