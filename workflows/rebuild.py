@@ -59,8 +59,8 @@ def rebuild(
     log : Path, optional
         By default `rebuilds.jsonl` in the store. A line has ``status`` (`published`,
         `nothing new` or `failed`), ``started`` and ``seconds``, ``store``; and, if it came to
-        that, ``states``, ``newly_ok``, ``newly_bad``, ``snapshot``, ``rows``, ``parts``, ``linked``,
-        ``error``.
+        that, ``states``, ``newly_ok``, ``newly_bad``, ``snapshot``, ``rows``, ``parts``,
+        ``linked``, ``error``.
     progress : Progress, optional
     wait_seconds : float, optional
         How long to wait for another process that works on this store; not at all by default.
