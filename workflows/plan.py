@@ -42,6 +42,7 @@ from minkgen.workflows.tile_sources import CutTiles
 __all__ = [
     "Build",
     "OpenClient",
+    "choices_by_array",
     "missing_on_disk",
     "plan_from_composites",
     "refuse_unasked_version",
@@ -318,11 +319,11 @@ def snapshot_plan(
         thresholds=climate.thresholds,
         decided_by={}
         if sources is None
-        else shard_digests(rows, sources, _choices_by_array(recipe, climate, metadata)),
+        else shard_digests(rows, sources, choices_by_array(recipe, climate, metadata)),
     )
 
 
-def _choices_by_array(
+def choices_by_array(
     recipe: Recipe, climate: Climate, metadata: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Return what decides the values of each array, besides its samples and their composites."""

@@ -157,7 +157,7 @@ def test_a_run_killed_between_parts_is_taken_up(
             compute(recipe)
     with pytest.raises(StoreError):
         open_snapshot(recipe.store)
-    staging = next((recipe.store / "features").glob(".building-*"))
+    staging = next((recipe.store / "features").glob(".building-*.zarr"))
     (staging / "validation/gamma/c/0/0/0").unlink()
     assert compute(recipe).parts == 1
     assert open_snapshot(recipe.store).rows("train") > 0

@@ -15,8 +15,9 @@ from minkgen.gamma.thresholds import physical_thresholds
 from minkgen.opera.keys import ArchiveKey
 from minkgen.recipe import Recipe
 from minkgen.workflows.climate import Climate
-from minkgen.workflows.compute import _choices_by_array, compute
+from minkgen.workflows.compute import compute
 from minkgen.workflows.ingest import ingest
+from minkgen.workflows.plan import choices_by_array
 
 
 def content_of(root: Path) -> dict[str, bytes]:
@@ -50,6 +51,7 @@ def climate(thresholds: Sequence[float] = (0.1, 1.0), floor: float = 0.5) -> Cli
     [
         ({"tiles": {"size": 64}}, climate(), RAIN | GAMMA | MIXED),
         ({"tiles": {"drizzle_mm_h": 0.2}}, climate(), RAIN | GAMMA | MIXED),
+        ({"product": "DBZH", "grid": "test_1km"}, climate(), RAIN | GAMMA | MIXED),
         ({"seed": 1}, climate(), MIXED),
         ({"mixup": {"alpha": 0.4}}, climate(), MIXED),
         ({"mixup": {"noise_mm_h": 0.4}}, climate(), MIXED),
@@ -79,7 +81,7 @@ def test_every_choice_that_decides_a_shard_is_known(
             "tile_size": recipe.tiles.size,
             "library_versions": versions,
         }
-        return _choices_by_array(recipe, fitted, metadata)
+        return choices_by_array(recipe, fitted, metadata)
 
     usual = choices(make_recipe(), climate())
     found = choices(make_recipe(**sections), fitted)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from minkgen.errors import EmptySplitError, PlanRefused, TaskError
-from minkgen.recipe import Cluster, Recipe
+from minkgen.recipe import Cluster, LocalProcesses, Recipe
 from minkgen.store.layout import StorePaths
 from minkgen.store.snapshot import open_snapshot
 from minkgen.workflows import compute as compute_module
@@ -98,14 +98,14 @@ def test_what_does_not_fit_is_refused(
 
 
 @pytest.mark.parametrize("run", [compute, plan_compute])
-def test_what_does_not_fit_is_refused_before_anything_is_written(
+def test_what_does_not_fit_is_refused_before_any_part_is_computed(
     planned: Recipe, run: Callable[[Recipe], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(cost_module.shutil, "disk_usage", lambda path: usage._replace(free=10_000))
     with pytest.raises(PlanRefused, match="not fit on the disk"):
         run(planned)
-    assert not (planned.store / "features").exists()
+    assert not list((planned.store / "features").rglob("c/*/0/0"))
 
 
 def forbid_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_more_workers_than_there_is_memory_for_are_never_started(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forbid_clusters(monkeypatch)
-    crowded = Cluster(workers=1_000_000)
+    crowded = LocalProcesses(workers=1_000_000)
     with pytest.raises(PlanRefused, match="not fit in the memory"):
         refuse_crowded_workers(crowded)
     for run in (compute, plan_compute):

@@ -33,7 +33,7 @@ def snapshot_of(store: Path) -> Path:
 
 
 def staged(recipe: Recipe) -> Path:
-    return next((recipe.store / "features").glob(".building-*"))
+    return next((recipe.store / "features").glob(".building-*.zarr"))
 
 
 def write(recipe: Recipe) -> Path:
@@ -158,7 +158,7 @@ def test_one_staging_folder_comes_of_many_at_once(planned: Recipe, tmp_path: Pat
         for process in (first, second, third):
             _, stderr = process.communicate(timeout=BOUND_SECONDS)
             assert process.returncode == 0, stderr
-    names = sorted(folder.name for folder in (planned.store / "features").iterdir())
+    names = sorted(folder.name for folder in (planned.store / "features").glob(".*.zarr"))
     assert names == [f".building-race-{number}.zarr" for number in range(rounds)]
     build = plan_from_composites(planned, None, Silent())
     expected = tree(create_staging(build.paths, build.plan))
