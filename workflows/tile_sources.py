@@ -54,8 +54,13 @@ class Samples:
 class TileSource(Protocol):
     """Gives the tiles of samples, drizzle zeroed and missing pixels NaN. Travels to the workers."""
 
-    def blocks(self, samples: Samples, stopwatch: Stopwatch) -> Iterator[Float32]:
-        """Yield the tiles in order, some at a time, shape (n, size, size)."""
+    def blocks(
+        self, samples: Samples, stopwatch: Stopwatch, out: Float32 | None = None
+    ) -> Iterator[Float32]:
+        """Yield the tiles in order, some at a time, shape (n, size, size).
+
+        If there is an array for all of them, `out`, they are written into it.
+        """
 
     def reads(self, samples: Samples) -> int:
         """Return how many times something is read and decoded."""
@@ -78,16 +83,21 @@ class CutTiles:
     rain: RainSource
     tiles: Tiles
 
-    def blocks(self, samples: Samples, stopwatch: Stopwatch) -> Iterator[Float32]:
+    def blocks(
+        self, samples: Samples, stopwatch: Stopwatch, out: Float32 | None = None
+    ) -> Iterator[Float32]:
         """Yield the tiles frame by frame."""
         composites, size = self.rain.open(), self.tiles.size
-        for time, _, corners in tiles_by_time(samples.rows):
+        for time, first, corners in tiles_by_time(samples.rows):
             with stopwatch.stage("reading"):
                 frame = self.rain.read(composites, time)
             with stopwatch.stage("cutting"):
-                block = np.empty((len(corners), size, size), np.float32)
+                if out is None:
+                    block = np.empty((len(corners), size, size), np.float32)
+                else:
+                    block = out[first : first + len(corners)]
                 for tile, (row, column) in zip(block, corners, strict=True):
-                    tile[:] = cut_tile(frame, row, column, self.tiles)
+                    cut_tile(frame, row, column, self.tiles, tile)
             yield block
 
     def reads(self, samples: Samples) -> int:
@@ -113,14 +123,18 @@ class KeptTiles:
     snapshot: Path
     array: str = "rain_rate"
 
-    def blocks(self, samples: Samples, stopwatch: Stopwatch) -> Iterator[Float32]:
+    def blocks(
+        self, samples: Samples, stopwatch: Stopwatch, out: Float32 | None = None
+    ) -> Iterator[Float32]:
         """Yield the tiles some chunks at a time."""
         with stopwatch.stage("reading"):
             array = zarr.open_array(self.snapshot / samples.split / self.array, mode="r")
-        end = samples.first + samples.rows.num_rows
-        for first in range(samples.first, end, _SAMPLES_PER_BLOCK):
+        for first in range(0, samples.rows.num_rows, _SAMPLES_PER_BLOCK):
+            end = min(first + _SAMPLES_PER_BLOCK, samples.rows.num_rows)
             with stopwatch.stage("reading"):
-                block = np.asarray(array[first : min(first + _SAMPLES_PER_BLOCK, end)], np.float32)
+                block = np.asarray(array[samples.first + first : samples.first + end], np.float32)
+                if out is not None:
+                    out[first:end] = block
             yield block
 
     def reads(self, samples: Samples) -> int:

@@ -94,7 +94,9 @@ def scan_frame(
     )
 
 
-def cut_tile(rain_rate: Float32, row: int, column: int, tiles: Tiles) -> Float32:
+def cut_tile(
+    rain_rate: Float32, row: int, column: int, tiles: Tiles, out: Float32 | None = None
+) -> Float32:
     """Return one tile of a composite with drizzle zeroed; missing pixels stay NaN.
 
     Parameters
@@ -104,12 +106,15 @@ def cut_tile(rain_rate: Float32, row: int, column: int, tiles: Tiles) -> Float32
     row, column : int
         North-west pixel of the tile.
     tiles : Tiles
+    out : ndarray of float32, shape (size, size), optional
+        Receives the tile.
 
     Returns
     -------
     ndarray of float32, shape (size, size)
         A copy; the composite keeps its drizzle.
     """
-    tile = rain_rate[row : row + tiles.size, column : column + tiles.size].copy()
-    tile[tile < np.float32(tiles.drizzle_mm_h)] = 0.0
+    tile = np.empty((tiles.size, tiles.size), np.float32) if out is None else out
+    tile[:] = rain_rate[row : row + tiles.size, column : column + tiles.size]
+    np.putmask(tile, tile < np.float32(tiles.drizzle_mm_h), 0.0)
     return tile

@@ -7,8 +7,11 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from time import sleep
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -23,13 +26,15 @@ from minkgen.opera.odim import read_composite
 from minkgen.recipe import Tiles
 from minkgen.store.layout import SYNTHETIC_ATTRIBUTION
 from minkgen.store.shards import ShardedRows
+from minkgen.workflows.bench import compute as bench_compute
 from minkgen.workflows.bench import fields as bench_fields
 from minkgen.workflows.bench import reading, timing
 from minkgen.workflows.bench import report as bench_report
 from minkgen.workflows.bench.fields import Rain, adversaries, network_like, rain_for_bench
 from minkgen.workflows.bench.reading import reading_ways
 from minkgen.workflows.bench.start import Start, measure_start
-from minkgen.workflows.bench.timing import BINS, BenchResult
+from minkgen.workflows.bench.timing import BINS, BenchResult, Compute
+from minkgen.workflows.stopwatch import STAGES
 
 START = Start(
     import_seconds=0.5,
@@ -38,6 +43,20 @@ START = Start(
     cold_seconds=9.0,
     cold_peak_mb=400.0,
 )
+
+
+class IdleCompute:
+    """What is timed in place of compute: nothing, quickly."""
+
+    rounds, samples = 5, 100
+    spent: ClassVar = [{"reading": 1.0, "cutting": 0.5, "gamma": 2.0, "mixup": 4.0, "other": 0.5}]
+
+    def one_round(self, number: int, random: Any) -> Iterator[tuple[str, Any, range]]:
+        for name in COMPUTE:
+            yield f"compute/{name}", lambda batch: sleep(0.02), range(10)
+
+
+COMPUTE = ("paper", "one_core", "tables", "one_worker", "two_workers", "no_op")
 
 
 def minkgen(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -49,10 +68,11 @@ def minkgen(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def report() -> tuple[dict[str, Any], str]:
-    """Return JSON and text of one round of six synthetic tiles; the start is not measured."""
+    """Return JSON and text of one round of six synthetic tiles, without start and compute."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing, "measure_start", lambda: START)
         patch.setattr(reading, "_SAMPLES", 100)
+        patch.setattr(timing, "compute_ways", lambda folder: nullcontext(IdleCompute()))
         done = CliRunner().invoke(cli, ["bench", "--tiles", "6", "--repeats", "1", "--json"])
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout), done.stderr
@@ -102,9 +122,14 @@ def test_ratios_are_those_of_the_times(report: tuple[dict[str, Any], str]) -> No
         ("dense_as_is", "dense/as_is", "some/gamma"),
         ("cut_out", "cut_out/reference", "cut_out/gamma"),
         ("reading", "reading/in_order", "reading/shuffled"),
+        ("compute", "compute/paper", "compute/one_core"),
+        ("compute_workers", "compute/one_worker", "compute/two_workers"),
     ):
         assert rows[key]["value"] == pytest.approx(ratio(slow, fast)), key
     assert rows["speed"]["value"] == pytest.approx(1e6 / times["gamma"]["median"])
+    assert rows["compute_no_op"]["value"] == pytest.approx(times["compute/no_op"]["median"] / 1000)
+    assert rows["compute_other"]["value"] == pytest.approx(100 * (0.5 + 0.5) / 8)
+    assert result["compute"] == {"samples": 100, "seconds": IdleCompute.spent}
     hardest = max(time["median"] for name, time in times.items() if name.startswith("adversary/"))
     assert rows["worst_case"]["value"] == pytest.approx(hardest / 1000)
     for index, each in enumerate(result["bins"]):
@@ -135,6 +160,10 @@ def test_targets_stand_beside_what_was_measured(report: tuple[dict[str, Any], st
         "worst_case": (None, 2.0),
         "cut_out": (20, None),
         "reading": (0.7, None),
+        "compute": (60, None),
+        "compute_other": (None, 15),
+        "compute_workers": (1.6, None),
+        "compute_no_op": (None, 2.0),
         "warm_seconds": (None, 1.0),
         "warm_added_mb": (None, 150),
     }
@@ -178,6 +207,7 @@ def _result(cut_out_side: int = 1024, **times: list[float]) -> BenchResult:
         "adversary/noise",
         "cut_out/gamma",
         "cut_out/reference",
+        *(f"compute/{name}" for name in COMPUTE),
     ]
     tiles = np.ones((3, 128, 128), np.float32)
     return BenchResult(
@@ -198,6 +228,7 @@ def _result(cut_out_side: int = 1024, **times: list[float]) -> BenchResult:
             name: np.array(times.get(name.replace("/", "_"), [2.0, 2.0, 2.0])) for name in names
         },
         start=START,
+        compute=Compute(100, IdleCompute.spent),
         seconds=1.0,
     )
 
@@ -386,6 +417,25 @@ def test_wrong_arguments_are_explained(
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.slow
+def test_compute_is_timed_on_real_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("_TRAINING_FRAMES", 8), ("_SYNTHETIC_FRAMES", 3), ("_NO_OPS", 50)):
+        monkeypatch.setattr(bench_compute, name, value)
+    with bench_compute.compute_ways(None) as ways:
+        random, calls = np.random.default_rng(0), {}
+        for number in range(2):
+            for name, way, batch in ways.one_round(number, random):
+                way(batch)
+                calls[name] = len(batch)
+    assert set(calls) == {f"compute/{name}" for name in COMPUTE}
+    assert calls["compute/one_core"] == ways.samples > 8 * 10
+    assert calls["compute/no_op"] == 50
+    assert len(ways.spent) == 2
+    for run in ways.spent:
+        assert set(run) == {*STAGES, "other"}
+        assert all(seconds > 0 for seconds in run.values())
 
 
 @pytest.mark.slow

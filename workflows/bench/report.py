@@ -160,6 +160,7 @@ def rows(result: BenchResult) -> list[Row]:
             median("reading/shuffled") if has_reading else None,
             "µs",
         ),
+        *_compute_rows(result),
         Row("warm_seconds", "first γ of a warm process", start.warm_seconds, "s", at_most=1.0),
         Row(
             "warm_added_mb",
@@ -171,6 +172,42 @@ def rows(result: BenchResult) -> list[Row]:
         Row("import_seconds", "  imports before it", start.import_seconds, "s"),
         Row("cold_seconds", "first γ of a cold process (compiles)", start.cold_seconds, "s"),
         Row("cold_peak_mb", "  peak memory", start.cold_peak_mb, "MB"),
+    ]
+
+
+def _compute_rows(result: BenchResult) -> list[Row]:
+    median, ratio = result.microseconds, result.ratio
+    return [
+        Row(
+            "compute",
+            "compute: the paper's way, a file for each tile / one core",
+            ratio("compute/paper", "compute/one_core"),
+            "x",
+            at_least=60.0,
+        ),
+        Row("compute_sample", "  time of a sample", median("compute/one_core"), "µs"),
+        Row("compute_tables", "  tile table and climate before it", median("compute/tables"), "µs"),
+        Row(
+            "compute_other",
+            "  share that is not reading, γ, mix-up or compressing",
+            100 * result.compute.unnamed_share(),
+            "%",
+            at_most=15.0,
+        ),
+        Row(
+            "compute_workers",
+            "compute: one worker / two workers",
+            ratio("compute/one_worker", "compute/two_workers"),
+            "x",
+            at_least=1.6,
+        ),
+        Row(
+            "compute_no_op",
+            "  a part that does nothing, of 10,000",
+            median("compute/no_op") / 1000,
+            "ms",
+            at_most=2.0,
+        ),
     ]
 
 
@@ -211,7 +248,8 @@ def as_json(result: BenchResult) -> dict[str, Any]:
     dict
         `date`, `hardware`, `load`, `versions`, `seconds`, `rounds`, `rain` (source, attribution,
         available and used tiles, thresholds, size of the cut-out); `rows` by key (what, value,
-        unit, at_least, at_most, met); `bins` (as `BinRow`); and `microseconds` by the names of
+        unit, at_least, at_most, met); `bins` (as `BinRow`); `compute` (samples of its snapshot, and
+        of each run on one core the seconds by stage); and `microseconds` by the names of
         `BenchResult.times`: median, and the quartiles low and high.
     """
     rain = result.rain
@@ -241,6 +279,10 @@ def as_json(result: BenchResult) -> dict[str, Any]:
             for row in rows(result)
         },
         "bins": [row._asdict() for row in bin_rows(result)],
+        "compute": {
+            "samples": result.compute.samples,
+            "seconds": result.compute.spent,
+        },
         "microseconds": {
             name: dict(zip(("low", "median", "high"), values, strict=True))
             for name, values in quartiles.items()

@@ -1,4 +1,4 @@
-"""Benchmark of γ: everything is timed in the same rounds, so that ratios mean something.
+"""Benchmark of γ and of compute: what is compared is timed in the same rounds.
 
 Machines are shared and their clocks wander. So each round times every quantity once, those that are
 compared next to each other; ratios are taken within a round, and medians over rounds are reported.
@@ -25,6 +25,7 @@ import numpy.typing as npt
 from minkgen.gamma.matrix import gamma_matrix
 from minkgen.gamma.weights import weight_maps
 from minkgen.workflows.bench.composites import CompositeWays, composite_ways
+from minkgen.workflows.bench.compute import compute_ways
 from minkgen.workflows.bench.fields import (
     SEED,
     TILES,
@@ -37,7 +38,7 @@ from minkgen.workflows.bench.reading import ReadingWays, reading_ways
 from minkgen.workflows.bench.start import Start, measure_start
 from minkgen.workflows.progress import Progress, Silent
 
-__all__ = ["BINS", "BenchResult", "bench"]
+__all__ = ["BINS", "BenchResult", "Compute", "bench"]
 
 Float32 = npt.NDArray[np.float32]
 Way = Callable[[Any], object]
@@ -61,6 +62,26 @@ _COPIES = 16
 _CC3D = "connected-components-3d"
 _LIBRARIES = ("minkgen", "numpy", "numba", "gudhi", "scikit-image", _CC3D, "zarr", "torch")
 _PROCESSOR = Path("/proc/cpuinfo")
+
+
+class Compute(NamedTuple):
+    """What compute was timed on, and what it spent its time on.
+
+    Attributes
+    ----------
+    samples : int
+        Rows of its snapshot.
+    spent : list of dict of str to float
+        Of each run on one core: seconds by stage (`minkgen.workflows.stopwatch`), and `other`.
+    """
+
+    samples: int
+    spent: list[dict[str, float]]
+
+    def unnamed_share(self) -> float:
+        """Return which share was not reading, γ, mix-up or compressing: median over runs."""
+        shares = [(run["cutting"] + run["other"]) / sum(run.values()) for run in self.spent]
+        return float(np.median(shares))
 
 
 class BenchResult(NamedTuple):
@@ -89,8 +110,11 @@ class BenchResult(NamedTuple):
         `bin/<index>/sample/gamma`, `bin/<index>/sample/reference`. Besides `adversary/<name>`,
         `cut_out/gamma` and `cut_out/reference`, and of a folder's composites, microseconds each,
         `composite/h5py` and `composite/ingest`. Of tiles in a store (if torch is installed),
-        `reading/in_order` and `reading/shuffled`.
+        `reading/in_order` and `reading/shuffled`. Of compute, microseconds a sample:
+        `compute/one_core`, `compute/paper`, `compute/tables`; a part: `compute/one_worker`,
+        `compute/two_workers`, and of parts that do nothing `compute/no_op`.
     start : Start
+    compute : Compute
     seconds : float
         What the whole benchmark took.
     """
@@ -103,6 +127,7 @@ class BenchResult(NamedTuple):
     bin_tiles: list[int]
     times: dict[str, npt.NDArray[np.float64]]
     start: Start
+    compute: Compute
     seconds: float
 
     @property
@@ -155,6 +180,14 @@ def bench(
     ways.warm_up(rain.tiles[:1])
     random = np.random.default_rng(SEED)
     times: dict[str, list[float]] = {}
+    # First of all: zarr keeps the number of threads that it begins with.
+    with compute_ways(folder) as compute:
+        rounds = min(repeats, compute.rounds)
+        progress.stage("time compute", rounds)
+        for number in range(rounds):
+            for name, way, each in compute.one_round(number, random):
+                times.setdefault(name, []).append(_microseconds_per_tile(way, each))
+            progress.advance()
     with ExitStack() as stack:
         composites = None if folder is None else stack.enter_context(composite_ways(folder))
         reading = stack.enter_context(reading_ways(rain))
@@ -172,6 +205,7 @@ def bench(
         bin_tiles=[len(members) for members in batches.bins],
         times={name: np.array(values) for name, values in times.items()},
         start=start,
+        compute=Compute(compute.samples, compute.spent),
         seconds=time.perf_counter() - begin,
     )
 
