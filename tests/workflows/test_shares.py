@@ -169,7 +169,7 @@ def test_one_staging_folder_comes_of_many_at_once(planned: Recipe, tmp_path: Pat
 def test_a_killed_share_is_done_again(planned: Recipe, computed_store: Path) -> None:
     path = write(planned)
     with started(*share_command(path, "1/1")) as process:
-        wait_until(lambda: any((planned.store / "features").glob(".building-*/train/gamma/c/0")))
+        wait_until(lambda: any((planned.store / "features").glob(".b*.zarr/train/gamma/c/0")))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
