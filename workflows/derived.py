@@ -10,6 +10,7 @@ from minkgen.errors import StoreError
 from minkgen.grid import GRIDS
 from minkgen.recipe import Recipe, differences, digest
 from minkgen.store.layout import StorePaths
+from minkgen.store.linking import kept_digests
 from minkgen.store.rows import read_rows
 from minkgen.store.snapshot import SPLITS, Snapshot, open_snapshot
 from minkgen.tiles.table import rows_digest
@@ -89,16 +90,17 @@ def plan_from_snapshot(
             hint="compute it again",
         )
     climate = _climate(paths, snapshot, recipe, rows["train"], client, progress)
+    kept = ["rain_rate"]
+    if snapshot.metadata["recipe"]["mixup"] == recipe.numeric()["mixup"]:
+        kept.append("mixup_rain_rate")
     plan = snapshot_plan(
         recipe,
         rows,
         climate,
         inputs=snapshot.metadata["inputs"],
         attribution=snapshot.metadata["attribution"],
+        digests=lambda choices: kept_digests(snapshot.path, rows, choices, kept),
     )
-    kept = ["rain_rate"]
-    if snapshot.metadata["recipe"]["mixup"] == plan.metadata["recipe"]["mixup"]:
-        kept.append("mixup_rain_rate")
     making = Making(
         recipe,
         climate,

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -136,9 +137,13 @@ def plan_from_composites(
     climate = _climate(client, source, recipe, rows["train"], frames, progress)
     attribution = attribution_of(SYNTHETIC_MARK in frame.source for frame in frames.values())
     inputs = _inputs(recipe, frames, excluded)
-    sources = {time: frame.sha256 for time, frame in frames.items()}
     plan = snapshot_plan(
-        recipe, rows, climate, inputs=inputs, attribution=attribution, sources=sources
+        recipe,
+        rows,
+        climate,
+        inputs=inputs,
+        attribution=attribution,
+        digests=partial(shard_digests, rows, {t: frame.sha256 for t, frame in frames.items()}),
     )
     tiles = CutTiles(source, recipe.tiles)
     return Build(source.paths, plan, Making(recipe, climate, composites.grid.pixel_km, tiles))
@@ -262,7 +267,7 @@ def snapshot_plan(
     *,
     inputs: Mapping[str, Any],
     attribution: str,
-    sources: Mapping[datetime, str] | None = None,
+    digests: Callable[[Mapping[str, Any]], Mapping[str, str]],
 ) -> SnapshotPlan:
     """Fix everything that decides a snapshot's numbers, and name it by their hash.
 
@@ -276,8 +281,8 @@ def snapshot_plan(
         Number and digest of the composites, and how many were excluded.
     attribution : str
         Source and licence of the data.
-    sources : mapping of datetime to str, optional
-        Digest of each composite. Without them later snapshots share no shard with this one.
+    digests : callable
+        Returns the digest of what decides each shard, for the choices behind each array.
 
     Returns
     -------
@@ -317,9 +322,7 @@ def snapshot_plan(
         grid=grid,
         tile_size=recipe.tiles.size,
         thresholds=climate.thresholds,
-        decided_by={}
-        if sources is None
-        else shard_digests(rows, sources, choices_by_array(recipe, climate, metadata)),
+        decided_by=digests(choices_by_array(recipe, climate, metadata)),
     )
 
 

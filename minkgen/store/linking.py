@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,10 @@ from minkgen.store.layout import StorePaths
 from minkgen.store.manifest import FileRecord, mark, marked, read_manifest, shards_of
 from minkgen.tiles.table import minutes
 
-__all__ = ["Linked", "link_shard", "link_shards", "shard_digests"]
+__all__ = ["Linked", "kept_digests", "link_shard", "link_shards", "shard_digests"]
+
+
+_BETWEEN = "-"
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def shard_digests(
     """Return the digest of everything that decides the bytes of each shard, by its path.
 
     Neither the split nor the number of the shard is among it: shards of the same samples are the
-    same wherever they lie.
+    same wherever they lie. A digest has two halves: that of the tiles, and that of the choices.
 
     Parameters
     ----------
@@ -65,8 +68,42 @@ def shard_digests(
         table = rows[part.split].slice(part.start, part.count)
         tiles = _digest_of_tiles(table, by_minute)
         for name in part.arrays:
-            digests[part.shard(name)] = digest({"tiles": tiles, "choices": choices[name]})
+            digests[part.shard(name)] = _both(tiles, choices[name])
     return digests
+
+
+def kept_digests(
+    snapshot: Path,
+    rows: Mapping[str, pa.Table],
+    choices: Mapping[str, Any],
+    kept: Collection[str],
+) -> dict[str, str]:
+    """Return the digests of the shards of a snapshot that takes its tiles from another one.
+
+    Parameters
+    ----------
+    snapshot : Path
+        The published snapshot whose tiles are taken.
+    rows : mapping of str to pyarrow.Table
+        The samples of every split, the same in both.
+    choices : mapping of str to object
+        As for `shard_digests`.
+    kept : collection of str
+        The arrays that are linked from the snapshot: theirs is what it was there.
+    """
+    records, digests = read_manifest(snapshot), {}
+    for part in parts_of(rows):
+        of_tiles = records[part.shard("rain_rate")].decided_by
+        for name in part.arrays if of_tiles is not None else ():
+            shard = part.shard(name)
+            known = records[shard].decided_by if name in kept else None
+            tiles = (of_tiles or "").partition(_BETWEEN)[0]
+            digests[shard] = known or _both(tiles, choices[name])
+    return digests
+
+
+def _both(tiles: str, choices: Any) -> str:
+    return f"{tiles}{_BETWEEN}{digest(choices)}"
 
 
 def _digest_of_tiles(table: pa.Table, by_minute: Mapping[int, str]) -> str:

@@ -13,7 +13,7 @@ import zarr
 
 from minkgen.errors import StoreError
 from minkgen.recipe import Recipe
-from minkgen.store import build as build_module
+from minkgen.store import linking
 from minkgen.store.rows import read_rows
 from minkgen.store.snapshot import open_snapshot
 from minkgen.tiles.table import TILE_SCHEMA
@@ -156,7 +156,7 @@ def test_where_links_are_impossible_shards_are_copied(
             raise PermissionError("no links across here")
         link(source, target)  # as zarr creates files
 
-    monkeypatch.setattr(build_module.os, "link", refuse)
+    monkeypatch.setattr(linking.os, "link", refuse)
     made = compute_here(changed(computed, GIVEN), "current")
     for name in ("rain_rate", "mixup_rain_rate"):
         assert not shard(made, name).samefile(shard(origin, name))
