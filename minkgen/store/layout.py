@@ -145,6 +145,7 @@ def _consolidation_is_wanted() -> Iterator[None]:
     with warnings.catch_warnings():
         # Every reader of the store is zarr-python 3, which understands consolidated metadata.
         warnings.filterwarnings("ignore", "Consolidated metadata", ZarrUserWarning)
+        warnings.filterwarnings("ignore", "Object at parts.json", ZarrUserWarning)
         yield
 
 

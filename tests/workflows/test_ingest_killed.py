@@ -76,7 +76,7 @@ def content_of(store: Path) -> dict[str, bytes]:
     """Return all files of a store; the ledger without the times and attempts it records."""
     content = {}
     for path in sorted(store.rglob("*")):
-        if path.is_file():
+        if path.is_file() and "locks" not in path.parts:
             data = path.read_bytes()
             if path.parent == StorePaths(store).ledger(START.date()).parent:
                 day = json.loads(data)
