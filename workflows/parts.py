@@ -16,6 +16,7 @@ from minkgen.gamma.matrix import gamma_matrix
 from minkgen.recipe import Recipe
 from minkgen.store.build import Part, write_part
 from minkgen.store.linking import link_shard
+from minkgen.store.manifest import marked
 from minkgen.store.rows import PLACES, read_rows
 from minkgen.tiles.mixup import mix_tile
 from minkgen.tiles.table import minutes
@@ -105,7 +106,7 @@ def compute_part(task: PartTask) -> PartDone:
         with stopwatch.stage("writing"):
             if name in kept:
                 link_shard(task.staging, part.shard(name), kept[name].snapshot)
-            else:
+            elif marked(task.staging, part.shard(name)) is None:
                 write_part(task.staging, part, name, values)
     return PartDone(part.count, stopwatch.stop())
 

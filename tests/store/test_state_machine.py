@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,19 @@ from minkgen.store.snapshot import Snapshot, open_snapshot
 from tests.store.crashing import SNAPSHOTS, Worker
 from tests.store.tiny import content
 
-# How many file operations the commands take, measured: a build 330, a publication 130 (of them 4
-# switch `current`), pruning 230 a snapshot. Early and late moments are as likely as all others.
-MOMENTS = st.one_of(st.none(), st.integers(0, 20), st.integers(20, 150), st.integers(150, 450))
+
+def moments(*bounds: int) -> st.SearchStrategy[int | None]:
+    """Return when a command is killed: never, or before an operation; each span as likely."""
+    spans = [st.integers(first, last) for first, last in pairwise(bounds)]
+    return st.one_of(st.none(), *spans)
+
+
+# How many file operations the commands take was measured: 1,110 to begin and write a snapshot, 160
+# to publish it, 16 of them to switch `current`, and 250 to remove one.
+BUILDING = moments(0, 1110, 1274)
+PUBLISHING = moments(0, 150, 168)
+SWITCHING = moments(0, 16)
+PRUNING = moments(0, 40, 272)
 GRACE_DAYS = 14
 
 
@@ -40,6 +51,7 @@ class World:
     """What all examples share: the process that is killed, and the bytes of serial builds."""
 
     root: Path
+    kept: Path
     worker: Worker
     serial: dict[str, dict[str, bytes]]
 
@@ -53,7 +65,7 @@ def world(tiny_store: StorePaths, kept: Path, tmp_path: Path) -> Iterator[World]
         serial[name] = content(publish(alone, name))
     worker = Worker(tiny_store.root)
     try:
-        yield World(tiny_store.root, worker, serial)
+        yield World(tiny_store.root, kept, worker, serial)
     finally:
         worker.stop()
 
@@ -69,9 +81,13 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
             self.current: str | None = None
             self.built: str | None = None
 
-        @initialize()
-        def begin(self) -> None:
+        @initialize(published=st.lists(st.sampled_from(sorted(SNAPSHOTS)), unique=True))
+        def begin(self, published: list[str]) -> None:
             shutil.rmtree(world.root, ignore_errors=True)
+            for name in published:
+                SNAPSHOTS[name].place(self.paths, world.kept)
+                publish(self.paths, name)
+                self.current = name
 
         def do(self, moment: int | None, command: str, *arguments: object) -> Any:
             answer = world.worker.run(moment, command, *arguments)
@@ -87,22 +103,28 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
         @rule(
             name=st.sampled_from(sorted(SNAPSHOTS)),
             parts=st.permutations(range(4)),
-            count=st.sampled_from((1, 2, 4, 4, 4)),
-            moment=MOMENTS,
+            written=st.sampled_from((1, 2, 4, 4, 4)),
+            whole=st.sampled_from((False, True, True)),
+            moment=BUILDING,
         )
-        def build(self, name: str, parts: list[int], count: int, moment: int | None) -> None:
+        def build(
+            self, name: str, parts: list[int], written: int, whole: bool, moment: int | None
+        ) -> None:
             self.built = name
-            answer = self.do(moment, "build", name, parts[:count], count == 4)
-            assert moment is not None or answer == (name if count == 4 else None)
+            answer = self.do(moment, "build", name, parts[:written], whole)
+            if isinstance(answer, dict):
+                assert whole
+                assert "incomplete" in answer["refused"]
+            assert moment is not None or not (whole and written == 4) or answer == name
 
-        @rule(name=st.sampled_from(sorted(SNAPSHOTS)), moment=MOMENTS)
+        @rule(name=st.sampled_from(sorted(SNAPSHOTS)), moment=PUBLISHING)
         def publish(self, name: str, moment: int | None) -> None:
             answer = self.do(moment, "publish", name)
             if isinstance(answer, dict):
                 assert "incomplete" in answer["refused"] or "no such" in answer["refused"]
 
         @precondition(lambda self: self.current is not None)
-        @rule(moment=MOMENTS)
+        @rule(moment=SWITCHING)
         def roll_back(self, moment: int | None) -> None:
             before = self.current
             answer = self.do(moment, "roll_back")
@@ -115,7 +137,7 @@ def machine_of(world: World) -> type[RuleBasedStateMachine]:
         @rule(
             keep=st.integers(1, 3),
             days=st.sampled_from((0, GRACE_DAYS - 1, GRACE_DAYS + 1)),
-            moment=MOMENTS,
+            moment=PRUNING,
         )
         def prune(self, keep: int, days: int, moment: int | None) -> None:
             self.do(moment, "prune", keep, days)
@@ -178,10 +200,58 @@ def explore(world: World, examples: int, steps: int) -> None:
     )
 
 
+def place_two(world: World) -> StorePaths:
+    """Begin a store in which "a" and "b" were published, and "d" is finished."""
+    paths = StorePaths(world.root)
+    shutil.rmtree(world.root, ignore_errors=True)
+    for name in ("a", "b"):
+        SNAPSHOTS[name].place(paths, world.kept)
+        publish(paths, name)
+    SNAPSHOTS["d"].place(paths, world.kept)
+    return paths
+
+
+def look(world: World) -> str:
+    """Return what is current, after looking at all that is published."""
+    paths = StorePaths(world.root)
+    current = open_snapshot(world.root).name
+    assert read_history(paths)[-1].snapshot == current
+    for path in paths.features.glob("[!.]*.zarr"):
+        assert content(path) == world.serial[path.stem]
+    return current
+
+
+def test_switching_current_is_killed_at_every_step(world: World) -> None:
+    paths = place_two(world)
+    for moment in count():
+        answer = world.worker.run(moment, "roll_back")
+        assert look(world) == answer or answer == "killed"
+        if current_name(paths) == "a":
+            publish(paths, "b")
+        if answer != "killed":
+            break
+    assert moment > 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [("publish", "d"), ("prune", 1, GRACE_DAYS + 1)], ids=["publishing", "pruning"]
+)
+def test_a_command_is_killed_at_many_steps(world: World, command: tuple[Any, ...]) -> None:
+    for moment in count(step=8):
+        place_two(world)
+        if world.worker.run(moment, *command) != "killed":
+            break
+        assert look(world) in ("b", "d")
+        assert not isinstance(world.worker.run(None, *command), dict)
+        look(world)
+    assert moment > 100
+
+
 def test_the_store_survives_everything(world: World) -> None:
-    explore(world, examples=6, steps=8)
+    explore(world, examples=8, steps=8)
 
 
 @pytest.mark.slow
 def test_the_store_survives_everything_for_longer(world: World) -> None:
-    explore(world, examples=30, steps=20)
+    explore(world, examples=40, steps=20)

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from minkgen.gamma.thresholds import physical_thresholds
 from minkgen.grid import TEST_2KM
+from minkgen.recipe import digest
 from minkgen.store import build
 from minkgen.store.build import SnapshotPlan, create_staging, is_written, staging_path, write_part
 from minkgen.store.layout import LAYOUT_VERSION, StorePaths
@@ -89,9 +90,10 @@ class Tiny:
 
     def place(self, paths: StorePaths, kept: Path) -> Path:
         """Put down a finished build, kept in a folder from the first time on: the rest is slow."""
-        built = staging_path(StorePaths(kept), self.name)
+        alone = StorePaths(kept / digest(repr(self))[:12])  # tests give names more than once
+        built = staging_path(alone, self.name)
         if not built.exists():
-            self.write(StorePaths(kept))
+            self.write(alone)
         staging = staging_path(paths, self.name)
         for source, target in ((built, staging), (marks_folder(built), marks_folder(staging))):
             shutil.copytree(source, target)

@@ -13,7 +13,7 @@ import pytest
 from minkgen.gamma.floors import given_floor
 from minkgen.gamma.thresholds import physical_thresholds
 from minkgen.opera.keys import ArchiveKey
-from minkgen.recipe import Recipe
+from minkgen.recipe import PhysicalThresholds, Recipe
 from minkgen.workflows.climate import Climate
 from minkgen.workflows.compute import compute
 from minkgen.workflows.ingest import ingest
@@ -86,6 +86,16 @@ def test_every_choice_that_decides_a_shard_is_known(
     usual = choices(make_recipe(), climate())
     found = choices(make_recipe(**sections), fitted)
     assert {array for array in usual if usual[array] != found[array]} == changed
+
+
+def test_tiles_are_shared_by_snapshots_of_other_thresholds(recipe: Recipe) -> None:
+    first = compute(recipe).snapshot
+    thresholds = PhysicalThresholds(kind="physical", values=(0.1, 1.0))
+    second = compute(recipe.model_copy(update={"thresholds": thresholds}), new_version=True)
+    assert second.parts == 3
+    for name, same in (("rain_rate", True), ("mixup_rain_rate", True), ("gamma", False)):
+        shard = f"train/{name}/c/0/0/0"
+        assert os.path.samefile(first / shard, second.snapshot / shard) == same
 
 
 @pytest.mark.slow
