@@ -97,6 +97,7 @@ def test_what_is_linked_takes_no_room(computed: Recipe) -> None:
     assert plan.cost.write_bytes < 3 * sizes["gamma"] + 20_000 < sizes["rain_rate"]
 
 
+@pytest.mark.slow
 def test_a_cluster_counts_and_computes(computed: Recipe) -> None:
     recipe = changed(computed, ESTIMATED)
     done = compute(recipe, new_version=True, origin="current")
@@ -104,6 +105,7 @@ def test_a_cluster_counts_and_computes(computed: Recipe) -> None:
     assert len(done.thresholds) == 3
 
 
+@pytest.mark.slow
 def test_the_same_recipe_makes_nothing(computed: Recipe) -> None:
     before = tree(computed.store / "features")
     assert plan_compute(computed, origin="current").is_published

@@ -145,6 +145,7 @@ for number in range(rounds):
 """
 
 
+@pytest.mark.slow
 def test_one_staging_folder_comes_of_many_at_once(planned: Recipe, tmp_path: Path) -> None:
     path, racers, rounds = write(planned), 3, 6
     arguments = (sys.executable, "-c", RACE, path, tmp_path, str(rounds))
