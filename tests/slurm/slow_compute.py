@@ -16,7 +16,7 @@ from minkgen.recipe_file import load_recipe
 from minkgen.workflows import compute as compute_module
 from minkgen.workflows.parts import PartDone, PartTask
 
-PAUSE_SECONDS, MARKS = float(sys.argv[2]), sys.argv[3]
+PAUSE_SECONDS, MARKS = 0.0, ""
 
 
 def slow_part(task: PartTask) -> PartDone:
@@ -41,5 +41,6 @@ def slow_part(task: PartTask) -> PartDone:
 
 
 if __name__ == "__main__":
+    PAUSE_SECONDS, MARKS = float(sys.argv[2]), sys.argv[3]
     compute_module.compute_part = slow_part
     compute_module.compute(load_recipe(sys.argv[1]))
