@@ -77,7 +77,8 @@ def _hiddensplit_faults(splits: object) -> list[str]:
 
 
 def _validate(data: Mapping[str, Any]) -> tuple[Recipe | None, list[str]]:
-    faults = section_faults(Recipe, data)
+    # What concerns several sections names them itself.
+    faults = [fault.removeprefix("the whole: ") for fault in section_faults(Recipe, data)]
     sections = _valid_sections(data)
     if "splits" not in sections:
         hidden = _hiddensplit_faults(data.get("splits"))
