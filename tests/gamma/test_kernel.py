@@ -54,7 +54,9 @@ def test_keys_are_ordered_as_the_values(numbers: list[float]) -> None:
     encoding.restore_dry(place.keys, place.background)
     keys = place.keys.reshape(3, -1)[1, 1:-1]
     assert [encoding.value_of(key) for key in keys] == values[0].tolist()
-    by_key, by_value = (np.sign(np.subtract.outer(x, x)) for x in (keys.astype(float), values[0]))
+    by_key, by_value = (
+        np.sign(np.subtract.outer(x, x)) for x in (keys.astype(float), values[0].astype(float))
+    )
     np.testing.assert_array_equal(by_key, by_value)
 
 
