@@ -266,6 +266,7 @@ def test_composites_on_another_grid_are_corrupt(make: Make, tmp_path: Path) -> N
     assert "another grid" in str(ledger.slots[START].reason)
 
 
+@pytest.mark.slow
 @pytest.mark.shared_data
 def test_real_products_in_one_store(make_recipe: Make, real_archive: Path, tmp_path: Path) -> None:
     """The hour of the stored rates is the stored accumulation, within half a step of 0.01 mm."""
