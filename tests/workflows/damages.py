@@ -15,10 +15,11 @@ import zarr
 
 from minkgen.recipe import digest
 from minkgen.store.composites import open_composites
-from minkgen.store.files import switch_symlink, write_json
+from minkgen.store.files import sha256_of, switch_symlink, write_json
 from minkgen.store.frames import read_frames, write_frames
 from minkgen.store.layout import StorePaths, consolidate
 from minkgen.store.ledger import DayLedger, Slot, read_ledger, write_ledger
+from minkgen.store.manifest import MANIFEST
 from minkgen.store.verify.snapshots import DECIDING
 from minkgen.store.verify.view import StoreView
 from minkgen.tiles.table import rows_digest
@@ -61,6 +62,25 @@ class Copy:
         """Leave two thirds of a file."""
         data = path.read_bytes()
         self.replace(path, data[: 2 * len(data) // 3])
+
+    def forge_files(self) -> None:
+        """Record all files of the snapshots as they are now."""
+        for manifest in self.paths.features.glob(f"*.zarr/{MANIFEST}"):
+            known = json.loads(manifest.read_bytes())["files"]
+            found = {
+                path.relative_to(manifest.parent).as_posix(): path
+                for path in manifest.parent.rglob("*")
+                if path.is_file() and path != manifest
+            }
+            files = {
+                name: {
+                    **known.get(name, {}),
+                    "size": path.stat().st_size,
+                    "sha256": sha256_of(path),
+                }
+                for name, path in found.items()
+            }
+            self.replace(manifest, json.dumps({"files": files}).encode())
 
     def edit_json(self, path: Path, change: Callable[[Any], None]) -> None:
         content = json.loads(path.read_bytes())
@@ -437,6 +457,9 @@ DAMAGES: dict[str, Callable[[Copy], None]] = {
     "snapshot.current-json": _other_json,
     "snapshot.layout": _functionals,
     "snapshot.hash": lambda copy: copy.rename("small-000000000000.zarr"),
+    "snapshot.files": lambda copy: copy.replace(
+        copy.snapshot / "test/zarr.json", (copy.snapshot / "test/zarr.json").read_bytes() + b"\n"
+    ),
     "snapshot.complete": _stray_shard,
     "snapshot.published": _partial_file,
     "snapshot.read-only": _writable,

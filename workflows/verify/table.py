@@ -207,6 +207,13 @@ CHECKS: tuple[Check, ...] = (
         folders.published,
     ),
     Check(
+        "snapshot.files",
+        "MUST",
+        "snapshot",
+        "Every file has the size and the SHA-256 that it was published with.",
+        folders.files,
+    ),
+    Check(
         "snapshot.read-only",
         "SHOULD",
         "snapshot",

@@ -6,10 +6,12 @@ import stat
 import time
 from pathlib import Path
 
+from minkgen.store.files import sha256_of
+from minkgen.store.manifest import MANIFEST, read_manifest
 from minkgen.store.verify.findings import Faults, Finding
 from minkgen.store.verify.view import StoreView
 
-__all__ = ["published", "read_only", "staging"]
+__all__ = ["files", "published", "read_only", "staging"]
 
 
 def staging(view: StoreView) -> Finding:
@@ -57,6 +59,27 @@ def published(view: StoreView) -> Finding:
                 faults.add(path, "a link" if path.is_symlink() else "an empty file", "a whole file")
     return faults.finding(
         count, "files of published snapshots", "compute the snapshot anew; do not train on this one"
+    )
+
+
+def files(view: StoreView) -> Finding:
+    """Compare every file of the snapshot with the size and digest it was published with."""
+    snapshot = view.snapshot.path
+    records, faults = read_manifest(snapshot), Faults()
+    for name, record in records.items():
+        path = snapshot / name
+        if not path.is_file():
+            faults.add(path, "no file", f"{record.size} bytes")
+        elif path.stat().st_size != record.size:
+            faults.add(path, f"{path.stat().st_size} bytes", f"{record.size} bytes")
+        else:
+            faults.equal(path, got=sha256_of(path), expected=record.sha256)
+    for path in snapshot.rglob("*"):
+        name = path.relative_to(snapshot).as_posix()
+        if path.is_file() and name != MANIFEST and name not in records:
+            faults.add(path, "a file that was not published", "none")
+    return faults.finding(
+        len(records), "files", "`minkgen store rollback`, and compute this snapshot anew"
     )
 
 
