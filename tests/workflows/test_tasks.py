@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def test_results_come_in_the_order_of_the_arguments(client: Client) -> None:
     assert results == [0.25, 0.5, 1.0]
     assert sorted(steps.notes) == ["0.25", "0.5", "1.0"]
     assert run_tasks(client, invert, [], steps, what="no inverse") == []
+
+
+@pytest.mark.timeout(30)
+def test_another_client_of_the_process_is_not_asked(client: Client) -> None:
+    """One that was started later, and does nothing more."""
+    freed, security = threading.Event(), client.security
+    with Client(client.scheduler.address, security=security) as other:
+        other.loop.add_callback(freed.wait, 60)
+        try:
+            assert run_tasks(client, invert, [4, 2], Silent(), what="no inverse") == [0.25, 0.5]
+        finally:
+            freed.set()
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,8 @@ def run_tasks(
     failures: dict[int, FailedTask] = {}
     results: dict[int, Result] = {}
     # In batches: to ask for each result by itself took as long as to run an empty task.
-    ended = as_completed(futures, with_results=True, raise_errors=False)
+    # Not on the default loop, which is that of the client that this process has started last.
+    ended = as_completed(futures, loop=client.loop, with_results=True, raise_errors=False)
     for future, value in chain.from_iterable(ended.batches()):
         position = positions.pop(future.key)
         outcome = _outcome_of(future, value)
