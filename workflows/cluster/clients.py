@@ -19,7 +19,6 @@ from minkgen.recipe import Cluster, LocalProcesses, SchedulerAddress, SlurmJobs
 from minkgen.recipe.machines import Certificates
 from minkgen.site_file import load_site
 from minkgen.workflows.cluster.slurm import open_slurm
-from minkgen.workflows.cluster.tasks import ATTEMPTS
 
 __all__ = ["local_workers", "open_client"]
 
@@ -62,9 +61,7 @@ def open_client(cluster: Cluster) -> Iterator[Client]:
         opened = _open_address(cluster)
     else:
         opened = _open_local(cluster)
-    # A worker is given what it can work on at once, and nothing to wait for it: whatever it holds
-    # when it dies counts as a task that may have killed it.
-    with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}), opened as client:
+    with opened as client:
         yield client
 
 
@@ -94,7 +91,7 @@ def _open_local(cluster: LocalProcesses) -> Iterator[Client]:
             # on a login node: only those with this cluster's own key get in.
             security=True,
             # Nobody takes these processes away: a worker that dies is a failed attempt.
-            scheduler_kwargs={"allowed_failures": ATTEMPTS - 1},
+            scheduler_kwargs={"allowed_failures": 0},
         ) as local,
         Client(local) as client,
     ):

@@ -32,8 +32,9 @@ from minkgen.workflows.cluster.job_watch import watch_jobs
 
 __all__ = ["import_slurm_cluster", "open_slurm", "slurm_cluster"]
 
-# A worker that is cancelled or pre-empted dies like one that a task has killed.
-_ALLOWED_FAILURES = 10
+# A worker that is cancelled or pre-empted dies like one that a task has killed: only so many deaths
+# are a failed attempt.
+_ALLOWED_FAILURES = 3
 _COMMAND_TIMEOUT_S = 60
 # What dask-jobqueue would read from the user's configuration files where a keyword is None.
 _NO_CONFIGURATION = dict.fromkeys(

@@ -34,11 +34,14 @@ class _Failure:
     traceback : str
     is_final : bool
         Whether another attempt would end in the same way.
+    is_suspect : bool
+        Whether its worker died, of this task or of one beside it.
     """
 
     message: str
     traceback: str
-    is_final: bool
+    is_final: bool = False
+    is_suspect: bool = False
 
 
 def run_tasks(
@@ -52,11 +55,12 @@ def run_tasks(
 ) -> list[Result]:
     """Run one task per argument and return their results in the order of the arguments.
 
-    A task that raises is tried again, three times in all, after the tasks that wait. Two kinds of
-    failures are not tried again: errors of minkgen that stand for bad input (those that are
-    `ValueError`, too), because the same input fails again; and tasks whose workers were killed,
-    because Dask has tried them several times already. A task that failed for good does not stop
-    the others; when all have ended, the failures are raised.
+    A task that raises is tried again, three times in all, after the tasks that wait. Errors of
+    minkgen that stand for bad input (those that are `ValueError`, too) are not: the same input
+    fails again. Where a worker was killed, its tasks run again when all others have ended, each
+    alone, and this death is not counted: a worker also holds the task that comes next, and only one
+    of them killed it. A task that failed for good does not stop the others; when all have ended,
+    the failures are raised.
 
     Parameters
     ----------
@@ -86,30 +90,45 @@ def run_tasks(
     futures = client.map(_guarded, [function] * len(arguments), list(arguments), pure=False)
     positions = {future.key: position for position, future in enumerate(futures)}
     attempts: dict[int, list[_Failure]] = {}
+    suspects: list[int] = []
+    alone: set[int] = set()
     failures: dict[int, FailedTask] = {}
     results: dict[int, Result] = {}
     # Not on the default loop, which is that of the client that this process has started last.
     ended = as_completed(futures, loop=client.loop)
+
+    def try_again(position: int) -> None:
+        order = -len(attempts[position])
+        again = client.submit(_guarded, function, arguments[position], pure=False, priority=order)
+        positions[again.key] = position
+        ended.add(again)
+
     for batch in ended.batches():
-        for future, outcome in zip(batch, _outcomes(client, batch), strict=True):
-            position = positions.pop(future.key)
+        outcomes = _outcomes(client, batch)
+        for future in batch:
+            if future.key not in outcomes:
+                # Lost with the worker that held it, before it was fetched: Dask computes it again.
+                ended.add(future)
+                continue
+            future.release()
+            position, outcome = positions.pop(future.key), outcomes[future.key]
             if not isinstance(outcome, _Failure):
                 results[position] = outcome
                 progress.advance(1, note(outcome))
                 continue
             failed = attempts.setdefault(position, [])
+            if outcome.is_suspect and position not in alone:
+                suspects.append(position)
+                continue
             failed.append(outcome)
             if outcome.is_final or len(failed) == ATTEMPTS:
                 failures[position] = _given_up(arguments[position], failed)
                 progress.advance(1, "failed")
             else:
-                again = client.submit(
-                    _guarded, function, arguments[position], pure=False, priority=-len(failed)
-                )
-                positions[again.key] = position
-                ended.add(again)
-        for future in batch:
-            future.release()
+                try_again(position)
+        if suspects and not positions:
+            alone.add(suspects[-1])
+            try_again(suspects.pop())
         if positions:
             time.sleep(_PAUSE_SECONDS)
     if failures:
@@ -127,32 +146,32 @@ def _guarded(function: Callable[[Any], Result], argument: Any) -> Result | _Fail
         return _Failure(_one_line(error), traceback.format_exc(), is_final=is_bad_input)
 
 
-def _outcomes(client: Client, ended: Sequence[Future]) -> list[Any]:
-    """Return the results of tasks, or what became of them where Dask could not bring any.
+def _outcomes(client: Client, ended: Sequence[Future]) -> dict[str, Any]:
+    """Return results and failures of tasks by their keys, of those that have one.
 
     Raises
     ------
     ClusterError
         If nothing can become of a task any more.
     """
-    finished = {place: future for place, future in enumerate(ended) if future.status == "finished"}
+    status = {future.key: future.status for future in ended}
+    gone = [key for key, each in status.items() if each == "cancelled"]
+    if gone:
+        raise _lost(gone[0], "cancelled")
+    finished = {future.key: future for future in ended if status[future.key] == "finished"}
     try:
-        # One that was lost with its worker is computed again, and may fail then: it is None.
-        values = client.gather(finished, errors="skip")
+        outcomes: dict[str, Any] = client.gather(finished, errors="skip")
     except OSError as error:
         raise _lost("scheduler", error) from error
-    return [_outcome_of(future, values.get(place)) for place, future in enumerate(ended)]
+    failed = [future for future in ended if status[future.key] == "error"]
+    return outcomes | {future.key: _failure_of(future) for future in failed}
 
 
-def _outcome_of(future: Future, value: Any) -> Any:
-    if future.status == "finished":
-        return value
-    if future.status == "error":
-        error = future.exception()
-        is_killed = isinstance(error, KilledWorker)
-        lines = "" if is_killed else "".join(traceback.format_exception(error))
-        return _Failure(_one_line(error), lines, is_final=is_killed)
-    raise _lost(future.key, future.status)
+def _failure_of(future: Future) -> _Failure:
+    error = future.exception()
+    if isinstance(error, KilledWorker):
+        return _Failure(_one_line(error), "", is_suspect=True)
+    return _Failure(_one_line(error), "".join(traceback.format_exception(error)))
 
 
 def _lost(where: object, got: object) -> ClusterError:
