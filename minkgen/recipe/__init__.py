@@ -15,9 +15,9 @@ from minkgen.products import PRODUCTS, Product
 from minkgen.recipe.canonical import canonical_json, differences, digest, leaves
 from minkgen.recipe.cutting import Tiles
 from minkgen.recipe.fetching import Download, Reading, Source
+from minkgen.recipe.learning import PCR, Analytical, Architecture, Emulator, Exact, Trust
 from minkgen.recipe.machines import (
     Cluster,
-    Emulator,
     LocalProcesses,
     SchedulerAddress,
     SlurmJobs,
@@ -45,12 +45,17 @@ from minkgen.recipe.terrain import Dem
 
 __all__ = [
     "DEFAULT_LEVELS",
+    "PCR",
+    "ZR",
+    "Analytical",
+    "Architecture",
     "Ceiling",
     "Cluster",
     "Dem",
     "Download",
     "ElbowFloor",
     "Emulator",
+    "Exact",
     "FlagRules",
     "FloorChoice",
     "GivenFloor",
@@ -71,8 +76,8 @@ __all__ = [
     "Splits",
     "ThresholdChoice",
     "Tiles",
+    "Trust",
     "Window",
-    "ZR",
     "canonical_json",
     "differences",
     "digest",
@@ -126,6 +131,10 @@ class Recipe(Section):
     cluster: Cluster = LocalProcesses()
     sharing: Sharing = Sharing()
     emulator: Emulator = Emulator()
+    pcr: PCR = PCR()
+    analytical: Analytical = Analytical()
+    exact: Exact = Exact()
+    trust: Trust = Trust()
 
     @model_validator(mode="after")
     def _rain_fits(self) -> Self:

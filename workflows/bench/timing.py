@@ -47,8 +47,9 @@ Way = Callable[[Any], object]
 BINS = (0.0, 0.02, 0.1, 0.3, 0.6, 1.0)
 # A scale of lengths and areas, which takes no part in the time.
 _PIXEL_KM = 2.0
-# A call is repeated until this has passed: far above the steps of clock and scheduler.
-_LEAST_SECONDS = 0.02
+# A call is repeated until this has passed: far above the steps of clock and scheduler, and the time
+# that a second core takes to wake up.
+_LEAST_SECONDS = 0.1
 # The reference takes tens of milliseconds a tile: each round draws a few tiles anew for it.
 _SAMPLE, _SAMPLE_OF_BIN = 24, 6
 # γ is computed in batches: of fewer tiles, the call itself would be a good part of the time.
