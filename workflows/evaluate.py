@@ -19,9 +19,9 @@ from minkgen.evaluate.tables import (
     table_text,
 )
 from minkgen.gamma.functionals import FUNCTIONALS, UNITS
-from minkgen.learn.checkpoints import load_emulator
+from minkgen.learn.checkpoints import design_of, load_emulator
 from minkgen.learn.data import TileReader
-from minkgen.learn.emulators import ConstrainedEmulator, predict
+from minkgen.learn.emulators import EmulatorNetwork, predict
 from minkgen.learn.training import BEST, training_budget
 from minkgen.recipe import Recipe
 from minkgen.store.files import write_bytes, write_json
@@ -87,7 +87,7 @@ def evaluate_emulator(
     """
     progress = progress or Silent()
     snapshot = open_snapshot(recipe.store)
-    reader = TileReader(snapshot, split, ConstrainedEmulator.functionals)
+    reader = TileReader(snapshot, split, design_of(snapshot, recipe.emulator).functionals)
     run = emulator_run(recipe.store, snapshot, recipe.emulator)
     if not (run / BEST).exists():
         raise TrainingError(
@@ -126,7 +126,7 @@ def evaluate_emulator(
 
 
 def _score(
-    emulator: ConstrainedEmulator, reader: TileReader, snapshot: Snapshot, progress: Progress
+    emulator: EmulatorNetwork, reader: TileReader, snapshot: Snapshot, progress: Progress
 ) -> tuple[EmulatorScores, dict[str, int]]:
     """Return the scores, and the positions among the wet tiles of the cases to show."""
     functionals = emulator.functionals
@@ -151,7 +151,7 @@ def _score(
 
 
 def _figure(
-    emulator: ConstrainedEmulator, snapshot: Snapshot, split: str, rows: dict[str, int]
+    emulator: EmulatorNetwork, snapshot: Snapshot, split: str, rows: dict[str, int]
 ) -> bytes:
     """Draw true and predicted γ of some rows of a split."""
     functionals = emulator.functionals
