@@ -5,8 +5,6 @@ Shape suffixes: B samples, F functionals, Q thresholds, H rows (north first), W 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -106,8 +104,12 @@ def spectral_product(network: nn.Module) -> float:
     -------
     float
     """
-    kernels = [module.weight for module in network.modules() if isinstance(module, nn.Conv2d)]
-    return math.prod(torch.linalg.matrix_norm(w.cpu().flatten(1), 2).item() for w in kernels)
+    product = 1.0
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            kernel = module.weight.cpu().flatten(1)
+            product *= float(torch.linalg.matrix_norm(kernel, 2))
+    return product
 
 
 def input_gradient_norms(emulator: EmulatorNetwork, rain_rate_BHW: Tensor) -> Tensor:
@@ -129,7 +131,7 @@ def input_gradient_norms(emulator: EmulatorNetwork, rain_rate_BHW: Tensor) -> Te
         x_BCHW = emulator.normalised(rain_rate_BHW).detach().requires_grad_()
         means_B = signed_log1p(emulator.gamma_of(x_BCHW)).mean(dim=(1, 2))
         (gradient_BCHW,) = torch.autograd.grad(means_B.sum(), x_BCHW)
-    return gradient_BCHW.flatten(1).norm(dim=1)
+    return torch.linalg.vector_norm(gradient_BCHW.flatten(1), dim=1)
 
 
 def predict(surrogate: Surrogate, rain_rate: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

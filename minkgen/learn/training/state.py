@@ -186,7 +186,7 @@ def _on_device(fabric: Fabric, module: nn.Module) -> Any:
     if not any(parameter.requires_grad for parameter in module.parameters()):
         return module.to(fabric.device)  # DDP refuses what has no gradients
     if fabric.world_size > 1 and fabric.device.type == "cuda":
-        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
     return fabric.setup_module(module)
 
 
