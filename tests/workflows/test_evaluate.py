@@ -71,7 +71,9 @@ def test_the_scores_equal_those_of_an_independent_reading(
     features = minkgen.open_features(trained.store, "test")
     wet = features.isel(sample=np.flatnonzero(features["wet"].values))
     target = wet["gamma"].sel(functional=EMULATED).values
-    emulator = load_emulator(result.folder.parent / "best.safetensors", open_snapshot(trained.store))
+    emulator = load_emulator(
+        result.folder.parent / "best.safetensors", open_snapshot(trained.store)
+    )
     with torch.no_grad():
         predicted = emulator(torch.from_numpy(wet["rain_rate"].values)).numpy()
     scores = result.scores["scores"]

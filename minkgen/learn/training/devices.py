@@ -12,8 +12,10 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,9 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 
-from minkgen.errors import InputError, MinkgenError
+from minkgen.errors import InputError, MinkgenError, TrainingError
 
-__all__ = ["sum_over_ranks", "training_fabric"]
+__all__ = ["process_count", "sum_over_ranks", "training_fabric"]
 
 # A companion that has nothing to do any more ends within this time, or is ended.
 PATIENCE_SECONDS = 30.0
@@ -46,13 +48,34 @@ def training_fabric(
         What a companion does: called with its fabric and `arguments`. A function of a module.
     arguments : tuple
         Sent to companions by pickling.
+    """
+    tasks, nodes = _srun_tasks()
+    if tasks > 1:
+        fabric = Fabric(devices=tasks // nodes, num_nodes=nodes, strategy="ddp")
+        fabric.launch()
+        with _strides_may_differ():
+            yield fabric
+    elif devices == 1:
+        yield Fabric(devices=1, plugins=[LightningEnvironment()])
+    else:
+        with _companions(devices, follow, arguments) as fabric:
+            yield fabric
+
+
+def process_count(devices: int) -> int:
+    """Return how many processes a training has.
+
+    Parameters
+    ----------
+    devices : int
+        As for `training_fabric`.
 
     Raises
     ------
     InputError
-        If there are fewer GPUs than devices.
+        If there are fewer GPUs than devices, or several devices for each of several tasks.
     """
-    tasks, nodes = _srun_tasks()
+    tasks, _ = _srun_tasks()
     if tasks > 1 and devices > 1:
         raise InputError(
             "srun has started several tasks, of which each is one process of the training",
@@ -63,15 +86,7 @@ def training_fabric(
     gpus = torch.cuda.device_count()
     if 0 < gpus < devices:
         raise InputError("there are not so many GPUs", where="devices", got=devices, expected=gpus)
-    if tasks > 1:
-        fabric = Fabric(devices=tasks // nodes, num_nodes=nodes, strategy="ddp")
-        fabric.launch()
-        yield fabric
-    elif devices == 1:
-        yield Fabric(devices=1, plugins=[LightningEnvironment()])
-    else:
-        with _companions(devices, follow, arguments) as fabric:
-            yield fabric
+    return max(tasks, devices)
 
 
 def _srun_tasks() -> tuple[int, int]:
@@ -106,12 +121,29 @@ def _companions(
         try:
             with _member(0, devices, meeting) as fabric:
                 yield fabric
+        except MinkgenError:
+            raise  # from which the companions end, too
+        except RuntimeError as error:
+            statuses = [process.exitcode for process in processes if process.exitcode]
+            _end(processes, seconds=0.0)
+            if not statuses:
+                raise
+            raise TrainingError(
+                "another process of the training has died",
+                got=f"exit status {statuses[0]}",
+                hint="see above for its own words; the last checkpoint stays",
+            ) from error
         finally:
-            for process in processes:
-                process.join(PATIENCE_SECONDS)
-                if process.is_alive():
-                    process.terminate()
-                    process.join()
+            _end(processes, seconds=PATIENCE_SECONDS)
+
+
+def _end(processes: Sequence[BaseProcess], *, seconds: float) -> None:
+    """Wait for processes, and kill those that work on; they have nothing open."""
+    for process in processes:
+        process.join(seconds)
+        if process.is_alive():
+            process.kill()
+            process.join()
 
 
 def _follow(
@@ -158,9 +190,18 @@ def _member(rank: int, devices: int, meeting: Path) -> Iterator[Fabric]:
         try:
             fabric = Fabric(devices=devices, strategy="ddp", plugins=[_Started(rank)])
             fabric.launch()
-            yield fabric
+            with _strides_may_differ():
+                yield fabric
         finally:
             torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def _strides_may_differ() -> Iterator[None]:
+    """Let DDP copy the gradients of kernels of one pixel, whose strides have two right forms."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Grad strides do not match", UserWarning)
+        yield
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from lightning_fabric import Fabric
 from minkgen.errors import InputError, TrainingError, TrainingStopped
 from minkgen.learn.checkpoints import design_of
 from minkgen.learn.data import ShuffledTiles, TileReader
-from minkgen.learn.training.devices import training_fabric
+from minkgen.learn.training.devices import process_count, training_fabric
 from minkgen.learn.training.reports import TrainingProgress, TrainingSummary
 from minkgen.learn.training.signals import StopSignals
 from minkgen.learn.training.state import LAST, Run, begin
@@ -77,6 +77,14 @@ def fit_emulator(
     TrainingStopped
         If a signal ended it.
     """
+    processes = process_count(devices)
+    if settings.batch_size % processes:
+        raise InputError(
+            "a batch cannot be shared evenly",
+            where="emulator.batch_size",
+            got=f"{settings.batch_size} samples for {processes} processes",
+            expected="a multiple of the number of processes",
+        )
     arguments = (snapshot, settings, folder)
     with training_fabric(devices, _follow, arguments) as fabric:
         return _fit(fabric, *arguments, progress if fabric.is_global_zero else _ignore)
@@ -98,13 +106,6 @@ def _fit(
     folder: Path,
     progress: Callable[[TrainingProgress], None],
 ) -> TrainingSummary:
-    if settings.batch_size % fabric.world_size:
-        raise InputError(
-            "a batch cannot be shared evenly",
-            where="emulator.batch_size",
-            got=f"{settings.batch_size} samples for {fabric.world_size} processes",
-            expected="a multiple of the number of processes",
-        )
     with _own_random_state(fabric.device), StopSignals() as signals:
         torch.manual_seed(settings.seed)
         functionals = design_of(snapshot, settings).functionals
@@ -121,7 +122,7 @@ def _fit(
         validation = TileReader(snapshot, "validation", functionals)
         run = begin(fabric, snapshot, settings, reader)
         if (folder / LAST).exists():
-            run.resume(folder / LAST)
+            run.resume(folder / LAST, processes=fabric.world_size)
         resumed_from = run.epoch
         while not run.finished:
             stop = train_epoch(fabric, run, training, signals, progress, folder)
@@ -129,7 +130,7 @@ def _fit(
                 measured = validate(fabric, run, validation, snapshot)
                 run.close_epoch(_record(run, training, measured))
             if fabric.is_global_zero:
-                run.save(fabric.device, folder)
+                run.save(folder, device=fabric.device, processes=fabric.world_size)
             if stop is not None:
                 raise _stopped(run, stop, folder)
             progress(_epoch_progress(run, training))

@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from minkgen.errors import TrainingError
 from minkgen.learn.checkpoints import (
     design_of,
     read_checkpoint,
@@ -99,7 +100,7 @@ class Run:
             self.best_epoch, self.best_loss = self.epoch, loss
         self.running = EpochSums([0.0] * len(self.functionals))
 
-    def save(self, device: torch.device, folder: Path) -> None:
+    def save(self, folder: Path, *, device: torch.device, processes: int) -> None:
         """Write all files; `last.pt` comes last, so that it vouches for the others."""
         emulator = self.emulator.state_dict()
         if self.best_epoch == self.epoch and self.running.batches == 0:
@@ -120,16 +121,18 @@ class Run:
                 "best_loss": self.best_loss,
                 "history": self.history,
                 "running": asdict(self.running),
+                "processes": processes,
             },
         )
 
-    def resume(self, path: Path) -> None:
+    def resume(self, path: Path, *, processes: int) -> None:
         """Go on from a checkpoint.
 
         Raises
         ------
         TrainingError
-            If it cannot be read, or is of another run.
+            If it cannot be read, is of another run, or was written within an epoch that another
+            number of processes shares in another way.
         """
         checkpoint = read_checkpoint(path)
         require_same(checkpoint["identity"], self.identity, where=path)
@@ -140,6 +143,14 @@ class Run:
         self.best_epoch, self.best_loss = checkpoint["best_epoch"], checkpoint["best_loss"]
         self.history = checkpoint["history"]
         self.running = EpochSums(**checkpoint["running"])
+        if self.running.batches and checkpoint["processes"] != processes:
+            raise TrainingError(
+                "other processes have begun the epoch, which they share in another way",
+                where=path,
+                got=processes,
+                expected=checkpoint["processes"],
+                hint="go on with as many; after a whole epoch their number may change",
+            )
 
 
 def begin(fabric: Fabric, snapshot: Snapshot, settings: Emulator, reader: TileReader) -> Run:

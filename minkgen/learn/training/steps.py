@@ -134,14 +134,14 @@ def validate(
 ) -> dict[str, Any]:
     """Return the terms of L_M over the validation split, and how smooth the network is.
 
-    Every process takes its share of the batches. All is computed in float32, as users of the weights
-    do.
+    Every process takes its share of the batches. All is computed in float32, as it is by those who
+    use the weights.
 
     Returns
     -------
     dict
-        `validation` (both forms of L_M), `input_gradient` (of the first batch),
-        `spectral_product`, `validation_seconds`.
+        `validation` (both forms of L_M), `input_gradient` (of the first batch, in the process that
+        has it), `spectral_product`, `validation_seconds`.
     """
     started = perf_counter()
     run.emulator.eval()
@@ -151,17 +151,13 @@ def validate(
     sums = {name: np.zeros(len(run.functionals)) for name in measures}
     gradients: dict[str, float] = {}
     for number, batch in enumerate(validation.in_order(run.settings.batch_size)):
-        if number and number % fabric.world_size != fabric.global_rank:
+        if number % fabric.world_size != fabric.global_rank:
             continue
         rain_rate_BHW, gamma_BFQ = fabric.to_device(batch)
         if number == 0:
             norms_B = input_gradient_norms(emulator, rain_rate_BHW)
-            gradients = {
-                "median": norms_B.quantile(0.5).item(),
-                "p99": norms_B.quantile(0.99).item(),
-            }
-            if fabric.global_rank:
-                continue
+            median, high = torch.quantile(norms_B, norms_B.new_tensor([0.5, 0.99])).tolist()
+            gradients = {"median": median, "p99": high}
         predicted_BFQ = emulator(rain_rate_BHW)
         for name, measure in measures.items():
             measure_Q = torch.as_tensor(measure, dtype=torch.float32, device=fabric.device)
