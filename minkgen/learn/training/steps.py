@@ -100,7 +100,7 @@ def _train_step(
     asked = [signals.received is number for number in STOP_SIGNALS]
     # One sum tells every process the same: whether to go on, and how much its share weighs.
     shared = sum_over_ranks(fabric, np.array([*(means * count), count, *asked]))
-    samples = int(shared[len(means)]) if np.isfinite(shared[len(means)]) else count
+    samples = int(shared[len(means)])
     # DDP takes the mean over processes; shares of a batch may differ by a sample.
     share = count * fabric.world_size / samples
     loss = run.weights(terms_F * share / gamma_BFQ.shape[2])
@@ -126,8 +126,7 @@ def _not_finite(
         where=where,
         got=f"loss {loss}, terms {terms.tolist()}",
         expected="a finite loss; the weights are those of the batch before",
-        hint=f"look at the batch in {path}, or lower emulator.learning_rate; "
-        "finished epochs are kept",
+        hint=f"look at the batch in {path}, or lower emulator.learning_rate",
     )
 
 
