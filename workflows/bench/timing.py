@@ -102,10 +102,10 @@ class BenchResult(NamedTuple):
     bin_tiles : list of int
         Number of tiles in each bin of the wet fraction (`BINS`).
     times : dict of str to ndarray, shape (rounds,)
-        Microseconds a tile. On all tiles: `gamma`, `two_threads` (`wake_up` goes before it), `gudhi_2d`, and
-        `read` (NumPy's maximum of each tile). On a few tiles of each round: `sample/gamma`, `sample/reference`,
-        `sample/cc3d` (if installed). On the first 256, or what is made of them: `some/gamma`,
-        `some/weight_maps`, `dense/zeroed`, `dense/as_is`. On the tiles of a bin:
+        Microseconds a tile. On all tiles: `gamma`, `two_threads` (after `wake_up`), `gudhi_2d`,
+        and `read` (NumPy's maximum of each tile). On a few tiles of each round: `sample/gamma`,
+        `sample/reference`, `sample/cc3d` (if installed). On the first 256, or what is made of
+        them: `some/gamma`, `some/weight_maps`, `dense/zeroed`, `dense/as_is`. On those of a bin:
         `bin/<index>/gamma`, `bin/<index>/gudhi_2d`; on a few of each round
         `bin/<index>/sample/gamma`, `bin/<index>/sample/reference`. Besides `adversary/<name>`,
         `cut_out/gamma` and `cut_out/reference`, and of a folder's composites, microseconds each,
