@@ -12,7 +12,14 @@ import numpy.typing as npt
 from minkgen.errors import InputError
 from minkgen.gamma.fields import as_field, as_floors, as_pixel_km, as_tiles
 from minkgen.gamma.functionals import FUNCTIONALS, essential_ceiling, rows_of
-from minkgen.gamma.kernel import Steps, as_kernel_input, pull_back, push_forward, soft_batch
+from minkgen.gamma.kernel import (
+    Steps,
+    as_kernel_input,
+    pull_back,
+    push_forward,
+    soft_batch,
+    zero_drizzle,
+)
 from minkgen.gamma.matrix import gamma_matrix
 from minkgen.gamma.neighbourhoods import NEIGHBOURHOODS
 from minkgen.gamma.thresholds import as_thresholds
@@ -73,7 +80,7 @@ class SoftGamma:
     >>> soft.hard(rain), soft.soft(rain)
     (array([[8.]], dtype=float32), array([[6.625]], dtype=float32))
     >>> soft.pull_back(rain, np.ones((1, 1), np.float32))
-    array([[0.  , 6.  , 4.5 , 0.  ]], dtype=float32)
+    array([[0. , 6. , 4.5, 0. ]], dtype=float32)
     """
 
     def __init__(
@@ -90,7 +97,8 @@ class SoftGamma:
         self.thresholds = as_thresholds(thresholds)
         self.functionals = tuple(functionals)
         self.pixel_km = as_pixel_km(pixel_km)
-        self.drizzle = _as_drizzle(drizzle_mm_h)
+        # In float32, as rates are compared with it.
+        self.drizzle = float(np.float32(_as_drizzle(drizzle_mm_h)))
         self.floors = as_floors(min_persistence)
         self.essential = essential
         self._rows = rows_of(functionals)
@@ -120,8 +128,10 @@ class SoftGamma:
             If the field is no array of floats, of at least two dimensions and with pixels in it.
         """
         field, tiles = self._tiles(rain_rate)
+        zeroed = np.empty_like(tiles)
+        zero_drizzle(tiles, self.drizzle, zeroed)
         gamma = gamma_matrix(
-            np.where(tiles >= self.drizzle, tiles, np.float32(0)),
+            zeroed,
             self.thresholds,
             pixel_km=self.pixel_km,
             min_persistence=self.floors,
@@ -215,7 +225,7 @@ class SoftGamma:
         return field, as_tiles(field)
 
 
-def _as_drizzle(drizzle_mm_h: float) -> np.float32:
+def _as_drizzle(drizzle_mm_h: float) -> float:
     if not 0 <= drizzle_mm_h < math.inf:
         raise InputError(
             "the drizzle threshold cannot be used",
@@ -223,20 +233,23 @@ def _as_drizzle(drizzle_mm_h: float) -> np.float32:
             got=repr(drizzle_mm_h),
             expected="a number >= 0 in mm/h",
         )
-    return np.float32(drizzle_mm_h)
+    return drizzle_mm_h
 
 
 def _steps(
-    thresholds: Float32, temperatures: npt.ArrayLike, drizzle: np.float32, highest_essential: int
+    thresholds: Float32, temperatures: npt.ArrayLike, drizzle: float, highest_essential: int
 ) -> Steps:
-    met = np.maximum(thresholds, drizzle)
+    met = np.maximum(thresholds.astype(np.float64), drizzle)
     half_widths = np.asarray(temperatures, np.float64)
-    if half_widths.shape != thresholds.shape or not (half_widths > 0).all():
+    if (
+        half_widths.shape != thresholds.shape
+        or not ((half_widths > 0) & (half_widths < np.inf)).all()
+    ):
         raise InputError(
             "the temperatures cannot be used",
             where="temperatures",
             got=repr(temperatures),
-            expected=f"{thresholds.size} numbers > 0 in mm/h, one for each threshold",
+            expected=f"{thresholds.size} finite numbers > 0 in mm/h, one for each threshold",
         )
     begins, ends = met - half_widths, met + half_widths
     # float32 thresholds, say 0.1 and a temperature of 0.1 times 1.0: equal but for rounding.
@@ -250,11 +263,10 @@ def _steps(
             hint="lower the temperatures",
         )
     return Steps(
-        as_kernel_input(met),
         begins,
-        ends,
         1.0 / (ends - begins),
-        float(drizzle),
+        as_kernel_input(ends),
+        drizzle,
         highest_essential,
     )
 

@@ -27,7 +27,7 @@ How it works, and why it is exact, is told with pictures in docs/kernel.md. In s
 
 from minkgen.gamma.kernel.batches import find_pairs, gamma_batch, map_weights
 from minkgen.gamma.kernel.compiled import LARGEST_TILE, as_kernel_input
-from minkgen.gamma.kernel.soft import Steps, pull_back, push_forward, soft_batch
+from minkgen.gamma.kernel.soft import Steps, pull_back, push_forward, soft_batch, zero_drizzle
 
 __all__ = [
     "LARGEST_TILE",
@@ -39,4 +39,5 @@ __all__ = [
     "pull_back",
     "push_forward",
     "soft_batch",
+    "zero_drizzle",
 ]
