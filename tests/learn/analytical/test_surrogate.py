@@ -57,7 +57,7 @@ def test_the_hard_limit_is_exact(name: str) -> None:
     field = np.nan_to_num(FIELDS[name].astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     field = field.round(2).astype(np.float32)
     thresholds = (0.01, 0.1, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 21.0)
-    surrogate = build(functionals=EXACT_LIMITS, thresholds=thresholds, drizzle=0.01).double()
+    surrogate = build(functionals=EXACT_LIMITS, thresholds=thresholds, drizzle=0.005).double()
     surrogate.temper(1e-9)
     (soft,) = surrogate(torch.from_numpy(field)[None]).numpy()
     hard = gamma_matrix(field, thresholds, pixel_km=2.0, functionals=EXACT_LIMITS)
