@@ -149,10 +149,17 @@ def test_memberships_grow_with_rain_and_fall_with_the_threshold(scale: float) ->
     soft = torch.stack(
         [soft_set(rain, *step)[0, 0] for step in zip(step_centres(thresholds), taus, strict=True)]
     )
-    assert (soft.diff(dim=1) >= -1e-12).all()
-    assert (soft.diff(dim=0) <= 1e-12).all()
-    assert soft[:, 0].abs().max() < 1e-12
+    assert (soft.diff(dim=1) >= -1e-15).all()
+    assert (soft.diff(dim=0) <= 1e-15).all()
+    assert (soft[:, 0] == 0.0).all()
     assert soft.max() <= 1.0
+
+
+def test_only_the_dry_share_of_the_sigmoid_is_taken_away() -> None:
+    rain = torch.linspace(0.0, 4.0, 101, dtype=torch.float64)[None, None]
+    centre, tau = torch.tensor(0.9), torch.tensor(0.4)
+    sigmoid, dry = torch.sigmoid((rain - centre) / tau), torch.sigmoid(-centre / tau)
+    torch.testing.assert_close(soft_set(rain, centre, tau), (sigmoid - dry) / (1.0 - dry))
 
 
 def test_steps_lie_between_values_of_the_grid() -> None:
