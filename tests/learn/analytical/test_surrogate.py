@@ -153,7 +153,7 @@ def test_the_same_bits_again() -> None:
 
 @pytest.mark.parametrize("estimator", ["central-differences", "crofton"])
 def test_gradients_are_those_of_the_function(estimator: str) -> None:
-    settings = Analytical(opening=True, perimeter=estimator)  # type: ignore[arg-type]
+    settings = Analytical(opening=True, perimeter=estimator)
     surrogate = build(settings, thresholds=(0.3, 1.0, 2.0), floor=0.3).double()
     random = torch.Generator().manual_seed(1)
     tiles = 0.2 + 2.5 * torch.rand(2, 5, 6, generator=random, dtype=torch.float64)
