@@ -1,4 +1,4 @@
-"""Does a surrogate notice one cell? The cell of a tile's maximum is scaled, all else is kept."""
+"""Whether one cell is noticed: that of a tile's maximum is scaled, all else is kept."""
 
 from __future__ import annotations
 
@@ -68,8 +68,9 @@ def scale_cells(
         Whether the tile has a pixel above the threshold, and so a cell.
     """
     cells = np.stack([largest_cell(tile, threshold) for tile in rain_rate])
+    found: npt.NDArray[np.bool_] = np.any(cells, axis=(1, 2))
     factor = np.asarray(CELL_FACTOR, rain_rate.dtype)
-    return np.where(cells, factor * rain_rate, rain_rate), cells.any(axis=(1, 2))
+    return np.where(cells, factor * rain_rate, rain_rate), found
 
 
 def movement(before: FloatArray, after: FloatArray) -> npt.NDArray[np.float64]:

@@ -42,7 +42,8 @@ def wet_classes(rain_rate: npt.NDArray[np.floating], drizzle_mm_h: float) -> npt
     '2-10 %'
     """
     fraction = (rain_rate >= np.float32(drizzle_mm_h)).mean(axis=(1, 2))
-    return np.searchsorted(_EDGES[1:-1], fraction, side="left")
+    places: npt.NDArray[np.intp] = np.searchsorted(_EDGES[1:-1], fraction, side="left")
+    return places
 
 
 def statistics_by_class(

@@ -30,7 +30,8 @@ def ring_numbers(size: int) -> npt.NDArray[np.int64]:
     [[0, 1, 2, 1], [1, 1, 2, 1]]
     """
     waves = size * np.fft.fftfreq(size)
-    return np.rint(np.hypot(waves[:, None], waves)).astype(np.int64)
+    rings: npt.NDArray[np.int64] = np.rint(np.hypot(waves[:, None], waves)).astype(np.int64)
+    return rings
 
 
 def wavelengths_km(size: int, pixel_km: float) -> Float64Array:

@@ -31,14 +31,14 @@ class InversionSettings:
     Parameters
     ----------
     steps : int
-        Of Adam (the paper: 200).
+        Of Adam.
     learning_rate : float
         Of Adam, on the normalised field log1p(x) / m.
     total_variation, mean_square : float
         λ_TV and λ_2 (the paper's values are lost). Both are means over pixels.
     """
 
-    steps: int = 200
+    steps: int
     learning_rate: float = 0.01
     total_variation: float = 0.1
     mean_square: float = 0.01
@@ -118,7 +118,7 @@ def invert(
                 hint="lower the learning rate",
             )
         optimiser.zero_grad()
-        loss_B.sum().backward()
+        torch.autograd.backward(loss_B.sum())
         optimiser.step()
         if report is not None:
             report()
@@ -137,9 +137,9 @@ def _objective(
     # A step beyond this rate would overflow the exponential; no rain comes near.
     exponent_BHW = (log_max * z_BHW).clamp_max(math.log(1e6))
     error_BFQ = signed_log1p(surrogate(torch.expm1(exponent_BHW))) - wanted_BFQ
-    variation_B = (z_BHW.diff(dim=1).abs().sum(dim=(1, 2)) + z_BHW.diff(dim=2).abs().sum(dim=(1, 2)))
+    down_B, right_B = (z_BHW.diff(dim=side).abs().sum(dim=(1, 2)) for side in (1, 2))
     return (
         error_BFQ.square().mean(dim=(1, 2))
-        + settings.total_variation * variation_B / z_BHW[0].numel()
+        + settings.total_variation * (down_B + right_B) / z_BHW[0].numel()
         + settings.mean_square * z_BHW.square().mean(dim=(1, 2))
     )

@@ -28,7 +28,9 @@ def test_parseval_the_rings_hold_the_whole_power():
     np.testing.assert_allclose(weighted, expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("rows", "columns", "ring"), [(5, 0, 5), (0, 7, 7), (3, 4, 5), (6, -8, 10)])
+@pytest.mark.parametrize(
+    ("rows", "columns", "ring"), [(5, 0, 5), (0, 7, 7), (3, 4, 5), (6, -8, 10)]
+)
 def test_a_wave_has_its_power_in_its_ring(rows, columns, ring):
     y, x = np.mgrid[:SIZE, :SIZE] / SIZE
     wave = np.cos(2.0 * np.pi * (rows * y + columns * x))

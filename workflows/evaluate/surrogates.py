@@ -1,0 +1,177 @@
+"""The surrogates that can be evaluated on a snapshot, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from minkgen.errors import InputError, TrainingError
+from minkgen.learn.checkpoints import load_emulator
+from minkgen.learn.prediction import predict
+from minkgen.learn.surrogate import Surrogate
+from minkgen.learn.training import BEST, training_budget
+from minkgen.recipe import Architecture, Recipe
+from minkgen.store.snapshot import Snapshot
+from minkgen.workflows.train import emulator_run
+
+__all__ = ["SURROGATES", "NamedSurrogate", "compared_functionals", "load_surrogates"]
+
+# What stands for components where a surrogate does not have them (the paper's analytical form).
+_IN_PLACE_OF_COMPONENTS = ("euler_4", "euler_8")
+
+
+@dataclass(frozen=True)
+class NamedSurrogate:
+    """One row of the tables: a surrogate, trained from one seed or several.
+
+    Parameters
+    ----------
+    name, title : str
+        As it is asked for, and as it is printed.
+    seeds : dict
+        The surrogates by seed, in evaluation mode; one with the key 0 where nothing is random.
+    about : dict
+        Where they come from, as plain values: runs and what they have spent, or settings.
+    """
+
+    name: str
+    title: str
+    seeds: dict[int, Surrogate]
+    about: dict[str, Any]
+
+    @property
+    def first(self) -> Surrogate:
+        """The surrogate of the first seed, which figures show."""
+        return next(iter(self.seeds.values()))
+
+
+def channels_of(surrogate: Surrogate, functionals: Sequence[str]) -> list[int]:
+    """Return the places along F of a surrogate's output that stand for some functionals.
+
+    Raises
+    ------
+    InputError
+        If the surrogate has nothing that stands for one of them.
+    """
+    return [surrogate.functionals.index(name) for name in stand_ins(surrogate, functionals)]
+
+
+def stand_ins(surrogate: Surrogate, functionals: Sequence[str]) -> list[str]:
+    """Return what a surrogate gives for some functionals: themselves, or what stands for them.
+
+    An Euler characteristic stands for the components that a surrogate does not have, as in the
+    paper's analytical row.
+
+    Raises
+    ------
+    InputError
+        If there is nothing.
+    """
+    given = []
+    for name in functionals:
+        candidates = (name, *_IN_PLACE_OF_COMPONENTS) if name == "components" else (name,)
+        found = [each for each in candidates if each in surrogate.functionals]
+        if not found:
+            raise InputError(
+                "the surrogate does not give a functional that is to be scored",
+                where=name,
+                got=", ".join(surrogate.functionals),
+            )
+        given.append(found[0])
+    return given
+
+
+def predict_functionals(
+    surrogate: Surrogate, rain_rate: npt.NDArray[np.float32], functionals: Sequence[str]
+) -> npt.NDArray[np.float32]:
+    """Return γ̂ of tiles for some functionals, shape (B, F, Q)."""
+    return predict(surrogate, rain_rate)[:, channels_of(surrogate, functionals)]
+
+
+def compared_functionals(recipe: Recipe) -> tuple[str, str, str]:
+    """Return what is scored: area, the perimeter that the recipe emulates, and components."""
+    return ("area", recipe.emulator.perimeter, "components")
+
+
+def load_surrogates(
+    recipe: Recipe, snapshot: Snapshot, names: Sequence[str] = ()
+) -> list[NamedSurrogate]:
+    """Return surrogates for a snapshot.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Its sections say which settings each surrogate has.
+    snapshot : Snapshot
+    names : sequence of str, optional
+        Which, from `SURROGATES`; by default all that are there: the closed forms, and those that
+        were trained on this snapshot with the recipe's settings.
+
+    Returns
+    -------
+    list of NamedSurrogate
+        In the order of `SURROGATES`.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown.
+    TrainingError
+        If one that is asked for by name was not trained, or none is there at all.
+    """
+    unknown = [name for name in names if name not in SURROGATES]
+    if unknown:
+        raise InputError(
+            "there is no such surrogate",
+            got=", ".join(unknown),
+            expected="some of " + ", ".join(SURROGATES),
+        )
+    loaded = {
+        name: load(recipe, snapshot, name)
+        for name, load in SURROGATES.items()
+        if not names or name in names
+    }
+    missing = [name for name, surrogate in loaded.items() if surrogate is None]
+    if missing and (names or len(missing) == len(loaded)):
+        raise TrainingError(
+            f"{', '.join(missing)}: not trained on the store's current snapshot",
+            where=recipe.store / "runs",
+            expected=f"a run of the recipe's settings on {snapshot.name}",
+            hint="run `minkgen train emulator` with the same recipe first",
+        )
+    return [surrogate for surrogate in loaded.values() if surrogate is not None]
+
+
+def _network(recipe: Recipe, snapshot: Snapshot, name: str) -> NamedSurrogate | None:
+    """Load the networks of one architecture: those of the recipe's seed and the seeds after it."""
+    settings = recipe.emulator.model_copy(update={"architecture": cast(Architecture, name)})
+    seeds, runs = {}, {}
+    seed = settings.seed
+    while True:
+        of_seed = settings.model_copy(update={"seed": seed})
+        run = emulator_run(recipe.store, snapshot, of_seed)
+        if not (run / BEST).exists():
+            break
+        seeds[seed] = cast(Surrogate, load_emulator(run / BEST, snapshot))
+        runs[str(seed)] = {"run": run.name, **training_budget(run)}
+        seed += 1
+    if not seeds:
+        return None
+    return NamedSurrogate(name, _NETWORK_TITLES[name], seeds, {"seeds": runs})
+
+
+_NETWORK_TITLES = {
+    "cnn": "CNN",
+    "cnn-constrained": "CNN, constrained",
+    "lip-cnn": "Lip-CNN",
+    "lip-cnn-constrained": "Lip-CNN, constrained",
+}
+
+# From the name to what loads it, or returns None where it was not trained, in the table's order.
+SURROGATES: dict[str, Callable[[Recipe, Snapshot, str], NamedSurrogate | None]] = {
+    **dict.fromkeys(_NETWORK_TITLES, _network),
+}
