@@ -40,7 +40,8 @@ def _subject_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "surrogates",
         multiple=True,
         metavar="NAME",
-        help="A surrogate to include; may be given several times. By default all that are there.",
+        help="A surrogate to include: exact, analytical, pcr, or an architecture such as "
+        "lip-cnn-constrained; may be given several times. By default all that are there.",
     )
     return split(surrogate(function))
 

@@ -5,7 +5,6 @@ Shape suffixes: B samples, F functionals, Q thresholds, H rows (north first), W 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -51,7 +50,7 @@ class Inversion:
     Attributes
     ----------
     rain_rate : array (B, H, W)
-        In mm/h; negative rates stand for dry, as surrogates take them.
+        In mm/h.
     loss : array (steps, B)
         The objective before each step.
     """
@@ -72,8 +71,8 @@ def invert(
     """Lead fields to target γ-matrices; every field is optimised by itself.
 
     Minimises mean (log γ̂(x) - log γ)² + λ_TV TV(z) + λ_2 mean z² over the normalised field
-    z = log1p(x) / m, with TV(z) the mean over pixels of |z_right - z| + |z_below - z|
-    (anisotropic), and log the signed log1p of the loss.
+    z = log1p(x) / m, kept in [0, 1]: from dry to the largest training rate. TV(z) is the mean over
+    pixels of |z_right - z| + |z_below - z| (anisotropic), and log the signed log1p of the loss.
 
     Parameters
     ----------
@@ -103,7 +102,7 @@ def invert(
     expected = (len(start), len(surrogate.functionals), len(surrogate.thresholds))
     if target.shape != expected:
         raise InputError("the targets do not fit", got=target.shape, expected=expected)
-    z_BHW = tiles_tensor(surrogate, start).clone().requires_grad_()
+    z_BHW = tiles_tensor(surrogate, start).clamp(0.0, 1.0).requires_grad_()
     wanted_BFQ = signed_log1p(torch.as_tensor(target, dtype=torch.float32, device=z_BHW.device))
     optimiser = torch.optim.Adam([z_BHW], lr=settings.learning_rate)
     losses = []
@@ -120,6 +119,8 @@ def invert(
         optimiser.zero_grad()
         torch.autograd.backward(loss_B.sum())
         optimiser.step()
+        with torch.no_grad():
+            z_BHW.clamp_(0.0, 1.0)
         if report is not None:
             report()
     found_BHW = torch.expm1(log_max * z_BHW.detach()).cpu().numpy()
@@ -134,9 +135,7 @@ def _objective(
     settings: InversionSettings,
 ) -> Tensor:
     """Return the objective of every field; their sum has the gradients of each."""
-    # A step beyond this rate would overflow the exponential; no rain comes near.
-    exponent_BHW = (log_max * z_BHW).clamp_max(math.log(1e6))
-    error_BFQ = signed_log1p(surrogate(torch.expm1(exponent_BHW))) - wanted_BFQ
+    error_BFQ = signed_log1p(surrogate(torch.expm1(log_max * z_BHW))) - wanted_BFQ
     down_B, right_B = (z_BHW.diff(dim=side).abs().sum(dim=(1, 2)) for side in (1, 2))
     return (
         error_BFQ.square().mean(dim=(1, 2))

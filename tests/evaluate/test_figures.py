@@ -137,7 +137,11 @@ def test_fidelity_has_a_panel_for_every_part_and_leaves_out_what_has_no_tiles() 
 
     curves = {"exact": {"1": step(0.5), "10": step(0.9)}}
     figure = fidelity_curves(
-        curves, titles=TITLES, parts=("area", "all"), attribution="Data: somebody"
+        curves,
+        titles=TITLES,
+        lines={"exact": line_of("exact")},
+        parts=("area", "all"),
+        attribution="Data: somebody",
     )
     area, everything, *errors = figure.axes
     assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["cosine", "relative L2 error"]

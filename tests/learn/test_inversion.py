@@ -62,6 +62,7 @@ def test_the_objective_is_the_papers_equation() -> None:
     target = np.full((1, 3, 5), 20.0)
     settings = InversionSettings(steps=1, total_variation=0.7, mean_square=0.3)
     loss = invert(Blind(), target, z, log_max=LOG_MAX, settings=settings).loss[0, 0]
+    z = np.clip(z, 0.0, 1.0)
     variation = np.abs(np.diff(z[0], axis=0)).sum() + np.abs(np.diff(z[0], axis=1)).sum()
     expected = (np.log1p(100.0) - np.log1p(20.0)) ** 2
     expected += 0.7 * variation / 144 + 0.3 * np.square(z[0]).mean()
@@ -72,7 +73,17 @@ def test_regularisers_alone_flatten_the_field() -> None:
     target = np.full((1, 3, 5), 100.0)
     settings = InversionSettings(steps=80, total_variation=1.0, mean_square=1.0)
     found = invert(Blind(), target, start(1), log_max=LOG_MAX, settings=settings)
-    assert np.abs(found.rain_rate).max() < 0.3 * np.abs(np.expm1(LOG_MAX * start(1))).max()
+    assert found.rain_rate.min() >= 0.0
+    assert found.rain_rate.max() < 0.3 * np.expm1(LOG_MAX * start(1)).max()
+
+
+def test_fields_stay_between_dry_and_the_largest_training_rate() -> None:
+    surrogate = SigmoidArea(temperature=0.3)
+    target = predict(surrogate, np.full((1, 12, 12), 1e3, np.float32))
+    settings = InversionSettings(steps=40, learning_rate=0.2)
+    found = invert(surrogate, target, start(1) - 0.2, log_max=1.5, settings=settings).rain_rate
+    assert found.min() >= 0.0
+    assert found.max() == pytest.approx(np.expm1(1.5))
 
 
 def test_what_does_not_fit_or_diverges_is_refused() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minkgen.evaluate.fidelity import STEPS, directions_of, exact_changes, summary
-from minkgen.evaluate.figures import as_png, fidelity_curves
+from minkgen.evaluate.figures import as_png, fidelity_curves, line_of, tempered_line
 from minkgen.learn.data import TileReader
 from minkgen.learn.fidelity import directional_derivatives
 from minkgen.learn.surrogate import Surrogate
@@ -43,7 +43,7 @@ def spread_tiles(subject: Subject, count: int) -> tuple[npt.NDArray[np.float32],
 
 
 def evaluate_fidelity(subject: Subject, progress: Progress) -> dict[str, Any]:
-    """Compare gradients with exact changes; writes `fidelity.json` and `fidelity.png`.
+    """Compare gradients with exact changes; writes `fidelity.json` and its pictures.
 
     Returns
     -------
@@ -69,15 +69,39 @@ def evaluate_fidelity(subject: Subject, progress: Progress) -> dict[str, Any]:
         "directions": directions.shape[1],
         "curves": curves,
     }
-    figure = fidelity_curves(
-        {name: by_scale["1"]["both"] for name, by_scale in curves.items()},
-        titles={each.name: each.title for each in subject.surrogates},
-        parts=(*subject.functionals, "all"),
-        attribution=str(content["attribution"]),
-    )
-    write_bytes(subject.folder / "fidelity.png", as_png(figure))
+    _draw(subject, curves)
     write_json(subject.folder / "fidelity.json", content, readable=True)
     return content
+
+
+def _draw(subject: Subject, curves: dict[str, dict[str, Any]]) -> None:
+    """Draw all surrogates as the recipe has them, and those with temperatures at each of them."""
+    titles = {each.name: each.title for each in subject.surrogates}
+    parts = (*subject.functionals, "all")
+    attribution = str(subject.snapshot.metadata["attribution"])
+    figure = fidelity_curves(
+        {name: scales["1"]["both"] for name, scales in curves.items()},
+        titles=titles,
+        lines={name: line_of(name) for name in curves},
+        parts=parts,
+        attribution=attribution,
+    )
+    write_bytes(subject.folder / "fidelity.png", as_png(figure))
+    tempered = [
+        (f"{name} {scale}", name, scale, kinds["both"])
+        for name, scales in curves.items()
+        for scale, kinds in scales.items()
+        if len(scales) > 1
+    ]
+    if tempered:
+        figure = fidelity_curves(
+            {key: steps for key, _, _, steps in tempered},
+            titles={key: f"{titles[name]}, T x {scale}" for key, name, scale, _ in tempered},
+            lines={key: tempered_line(name, float(scale)) for key, name, scale, _ in tempered},
+            parts=parts,
+            attribution=attribution,
+        )
+        write_bytes(subject.folder / "fidelity_temperature.png", as_png(figure))
 
 
 def _temperatures(surrogate: Surrogate) -> Iterator[str]:

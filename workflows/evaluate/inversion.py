@@ -32,7 +32,7 @@ STEPS = 200
 # Targets, of which the first are drawn.
 INVERTED_TILES, SHOWN_TILES = 8, 2
 # The noise to begin with: log1p(x) is Gaussian, smooth over so many pixels, of this mean and
-# standard deviation; the median rate is 0.65 mm/h, and a third of the tile is dry.
+# standard deviation, and dry where that is negative: a third of the tile; the median is 0.65 mm/h.
 NOISE_PIXELS, NOISE_MEAN, NOISE_DEVIATION = 4.0, 0.5, 1.0
 
 FloatArray = npt.NDArray[np.float32]
@@ -102,7 +102,8 @@ def _noise(shape: tuple[int, ...], log_max: float) -> FloatArray:
     noise = np.random.default_rng(0).standard_normal(shape)
     smooth = gaussian_filter(noise, (0.0, NOISE_PIXELS, NOISE_PIXELS), mode="wrap")
     smooth /= smooth.std(axis=(1, 2), keepdims=True)
-    start: FloatArray = ((NOISE_MEAN + NOISE_DEVIATION * smooth) / log_max).astype(np.float32)
+    logs = np.maximum(NOISE_MEAN + NOISE_DEVIATION * smooth, 0.0)
+    start: FloatArray = (logs / log_max).astype(np.float32)
     return start
 
 

@@ -67,7 +67,11 @@ def evaluate_mechanism(
     content = {
         **subject.as_dict(),
         "factors": list(FACTORS),
-        "cell": {"pixels": int(test.cell.sum()), "peak_mm_h": test.peak},
+        "cell": {
+            "pixels": int(test.cell.sum()),
+            "share": float(test.cell.mean()),
+            "peak_mm_h": test.peak,
+        },
         "shown_threshold": shown,
         "exact": exact.tolist(),
         "surrogates": {
@@ -124,8 +128,10 @@ def _text(content: dict[str, Any]) -> str:
         )
         for name, result in content["surrogates"].items()
     ]
+    cell = content["cell"]
     head = (
-        f"One cell of {content['cell']['pixels']} pixels, peak {content['cell']['peak_mm_h']:.1f} "
-        f"mm/h, scaled by {content['factors'][0]:g} to {content['factors'][-1]:g}"
+        f"One cell of {cell['pixels']} pixels ({100 * cell['share']:.1f} % of the tile), peak "
+        f"{cell['peak_mm_h']:.1f} mm/h, scaled by {content['factors'][0]:g} to "
+        f"{content['factors'][-1]:g}"
     )
     return f"{head}\n\n{table_text(rows, columns)}"

@@ -13,7 +13,7 @@ from minkgen.evaluate.figures.gamma_curves import (
 )
 from minkgen.evaluate.figures.inversion import InversionCase, inverted_fields
 from minkgen.evaluate.figures.mechanism import ResponseCurves, response_of_a_cell
-from minkgen.evaluate.figures.style import as_png
+from minkgen.evaluate.figures.style import as_png, line_of, tempered_line
 
 __all__ = [
     "CASE_QUANTILES",
@@ -25,5 +25,7 @@ __all__ = [
     "fidelity_curves",
     "gamma_curves",
     "inverted_fields",
+    "line_of",
     "response_of_a_cell",
+    "tempered_line",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from minkgen.evaluate.figures.style import line_of, new_figure
+from minkgen.evaluate.figures.style import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fidelity_curves"]
 
+_ERROR_TICKS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 _MEASURES = {"cosine": "cosine", "relative_l2": "relative L2 error"}
 
 
@@ -20,6 +21,7 @@ def fidelity_curves(
     curves: Mapping[str, Mapping[str, Any]],
     *,
     titles: Mapping[str, str],
+    lines: Mapping[str, Mapping[str, Any]],
     parts: Sequence[str],
     attribution: str,
 ) -> Figure:
@@ -28,10 +30,10 @@ def fidelity_curves(
     Parameters
     ----------
     curves : mapping
-        By the surrogate's name, what `minkgen.evaluate.fidelity.summary` returned by step:
+        By the curve's name, what `minkgen.evaluate.fidelity.summary` returned by step:
         ``curves[name][step][part]["cosine"]["median"]``, steps in percent.
-    titles : mapping
-        From the names of surrogates to what the legend calls them.
+    titles, lines : mapping
+        From the names of curves to what the legend calls them, and to how they are drawn.
     parts : sequence of str
         Functionals, and `all`.
     attribution : str
@@ -48,7 +50,7 @@ def fidelity_curves(
         for row, (measure, label) in enumerate(_MEASURES.items()):
             panel = panels[row, column]
             for place, name in enumerate(curves):
-                _draw_curve(panel, name, titles[name], curves[name], part, measure, place)
+                _draw_curve(panel, lines[name], titles[name], curves[name], part, measure, place)
             panel.set_xscale("log")
             panel.grid(visible=True, alpha=0.3)
             panel.set_ylabel(label)
@@ -60,6 +62,7 @@ def fidelity_curves(
                 panel.set_yscale("log")
                 panel.axhline(1.0, color="#000000", linewidth=0.6)
                 panel.set_xlabel("step h [% of the tile's RMS rate]")
+    _error_axis(list(panels[1]))
     steps = [float(step) for step in next(iter(curves.values()))]
     panels[0, 0].set_xticks(steps, [f"{step:g}" for step in steps])
     panels[0, 0].minorticks_off()
@@ -67,9 +70,20 @@ def fidelity_curves(
     return figure
 
 
+def _error_axis(panels: Sequence[Axes]) -> None:
+    """Give all panels one logarithmic axis, from a third to three at least."""
+    limits = [panel.get_ylim() for panel in panels]
+    low, high = min(0.3, *(each[0] for each in limits)), max(3.0, *(each[1] for each in limits))
+    ticks = [tick for tick in _ERROR_TICKS if low <= tick <= high]
+    for panel in panels:
+        panel.set_ylim(low, high)
+        panel.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        panel.minorticks_off()
+
+
 def _draw_curve(
     panel: Axes,
-    name: str,
+    line: Mapping[str, Any],
     title: str,
     steps: Mapping[str, Any],
     part: str,
@@ -89,7 +103,7 @@ def _draw_curve(
         list(found),
         middle,
         yerr=[below, above],
-        **line_of(name),
+        **line,
         markersize=4,
         capsize=2,
         elinewidth=0.7,

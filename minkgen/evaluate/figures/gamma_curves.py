@@ -152,7 +152,9 @@ def _draw_case(
                 thresholds, predicted[number], **line_of(surrogate), markersize=3, label=label
             )
         panel.set_xscale("log")
-        panel.set_ylim(bottom=min(0.0, panel.get_ylim()[0]))
+        shown = [case.target[number], *(each[number] for each in case.predicted.values())]
+        if min(float(values.min()) for values in shown) >= 0.0:
+            panel.set_ylim(bottom=0.0)
         panel.set_xlabel("threshold [mm/h]")
         panel.set_ylabel(axis_label(name))
         panel.grid(visible=True, alpha=0.3)

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
-__all__ = ["TRUE_LINE", "as_png", "axis_label", "draw_field", "line_of", "new_figure"]
+__all__ = [
+    "TRUE_LINE",
+    "as_png",
+    "axis_label",
+    "draw_field",
+    "line_of",
+    "new_figure",
+    "tempered_line",
+]
 
 # Perceptually uniform and safe for colour-blind readers; light rain is light.
 RAIN_COLOURS = "viridis_r"
@@ -38,6 +46,14 @@ _UNKNOWN_LINE: dict[str, Any] = {"color": "#444444", "marker": "+", "linestyle":
 def line_of(name: str) -> dict[str, Any]:
     """Return colour, marker and line of a surrogate, as arguments of `Axes.plot`."""
     return _LINES.get(name, _UNKNOWN_LINE)
+
+
+def tempered_line(name: str, scale: float) -> dict[str, Any]:
+    """Return the line of a surrogate at another temperature: hollow, and dotted if colder."""
+    line = line_of(name)
+    if scale == 1.0:
+        return line
+    return line | {"linestyle": ":" if scale < 1.0 else "--", "fillstyle": "none"}
 
 
 def new_figure(width: float, height: float, attribution: str) -> Figure:
