@@ -24,7 +24,7 @@ class TrainResult:
     Attributes
     ----------
     run : Path
-        The run's folder: `best.pt`, `last.pt`, `metrics.jsonl`, `recipe.json`.
+        The run's folder: `best.safetensors`, `last.pt`, `metrics.jsonl`, `recipe.json`.
     snapshot : str
         Name and hash of the snapshot it was trained on.
     summary : TrainingSummary

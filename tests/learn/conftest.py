@@ -89,7 +89,11 @@ def make_snapshot(tmp_path_factory: pytest.TempPathFactory) -> MakeSnapshot:
                     np.log1p(np.max(fields["train"], where=np.isfinite(fields["train"]), initial=0))
                 )
             },
-            "recipe": {"tiles": {"drizzle_mm_h": 0.1}},
+            "floors": {"components": {"epsilon": 0.5}, "holes": {"epsilon": 0.5}},
+            "recipe": {
+                "tiles": {"drizzle_mm_h": 0.1},
+                "persistence": {"essential": "alive"},
+            },
             **metadata,
         }
         plan = SnapshotPlan(

@@ -106,7 +106,7 @@ def test_the_scores_equal_those_of_an_independent_reading(
     for seed, scores in content["surrogates"][NETWORK].items():
         run = content["about"][NETWORK]["seeds"][seed]["run"]
         emulator = load_emulator(
-            trained.store / "runs" / run / "best.pt", open_snapshot(trained.store)
+            trained.store / "runs" / run / "best.safetensors", open_snapshot(trained.store)
         )
         with torch.no_grad():
             predicted = emulator(torch.from_numpy(wet["rain_rate"].values)).numpy()

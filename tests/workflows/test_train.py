@@ -88,7 +88,7 @@ def test_a_run_holds_all_that_it_is_made_of(recipe: Recipe) -> None:
     result = train_emulator(recipe, progress=steps)
     assert result.run.parent == recipe.store / "runs"
     assert {path.name for path in result.run.iterdir()} == {
-        "best.pt",
+        "best.safetensors",
         "last.pt",
         "metrics.jsonl",
         "recipe.json",
@@ -96,7 +96,7 @@ def test_a_run_holds_all_that_it_is_made_of(recipe: Recipe) -> None:
     assert load_recipe(result.run / "recipe.json") == recipe
     snapshot = open_snapshot(recipe.store)
     assert result.snapshot == snapshot.name
-    assert load_emulator(result.run / "best.pt", snapshot).thresholds.shape == (
+    assert load_emulator(result.run / "best.safetensors", snapshot).thresholds.shape == (
         len(snapshot.thresholds),
     )
     assert len((result.run / "metrics.jsonl").read_text().splitlines()) == 3
