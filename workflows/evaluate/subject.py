@@ -21,7 +21,6 @@ from minkgen.workflows.evaluate.surrogates import (
     NamedSurrogate,
     compared_functionals,
     load_surrogates,
-    stand_ins,
 )
 
 __all__ = ["ExactGamma", "Subject", "drizzle_zeroed", "open_subject"]
@@ -89,14 +88,7 @@ class Subject:
             "thresholds_mm_h": self.snapshot.thresholds.tolist(),
             "measure": self.snapshot.measure.tolist(),
             "pixel_km": self.snapshot.pixel_km,
-            "about": {
-                each.name: {
-                    "title": each.title,
-                    "gives": stand_ins(each.first, self.functionals),
-                    **each.about,
-                }
-                for each in self.surrogates
-            },
+            "about": {each.name: {"title": each.title, **each.about} for each in self.surrogates},
             "attribution": self.snapshot.metadata["attribution"],
         }
 

@@ -20,9 +20,6 @@ from minkgen.workflows.train import emulator_run
 
 __all__ = ["SURROGATES", "NamedSurrogate", "compared_functionals", "load_surrogates"]
 
-# What stands for components where a surrogate does not have them (the paper's analytical form).
-_IN_PLACE_OF_COMPONENTS = ("euler_4", "euler_8")
-
 
 @dataclass(frozen=True)
 class NamedSurrogate:
@@ -50,39 +47,21 @@ class NamedSurrogate:
 
 
 def channels_of(surrogate: Surrogate, functionals: Sequence[str]) -> list[int]:
-    """Return the places along F of a surrogate's output that stand for some functionals.
+    """Return the places of some functionals along F of a surrogate's output.
 
     Raises
     ------
     InputError
-        If the surrogate has nothing that stands for one of them.
+        If the surrogate does not give one of them.
     """
-    return [surrogate.functionals.index(name) for name in stand_ins(surrogate, functionals)]
-
-
-def stand_ins(surrogate: Surrogate, functionals: Sequence[str]) -> list[str]:
-    """Return what a surrogate gives for some functionals: themselves, or what stands for them.
-
-    An Euler characteristic stands for the components that a surrogate does not have, as in the
-    paper's analytical row.
-
-    Raises
-    ------
-    InputError
-        If there is nothing.
-    """
-    given = []
-    for name in functionals:
-        candidates = (name, *_IN_PLACE_OF_COMPONENTS) if name == "components" else (name,)
-        found = [each for each in candidates if each in surrogate.functionals]
-        if not found:
-            raise InputError(
-                "the surrogate does not give a functional that is to be scored",
-                where=name,
-                got=", ".join(surrogate.functionals),
-            )
-        given.append(found[0])
-    return given
+    missing = [name for name in functionals if name not in surrogate.functionals]
+    if missing:
+        raise InputError(
+            "the surrogate does not give all functionals that are to be scored",
+            got=", ".join(surrogate.functionals),
+            expected=", ".join(functionals),
+        )
+    return [surrogate.functionals.index(name) for name in functionals]
 
 
 def predict_functionals(

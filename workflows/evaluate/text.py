@@ -28,8 +28,6 @@ def headline(content: Mapping[str, Any]) -> str:
         lines += [
             _run_line(about["title"], seed, run) for seed, run in about.get("seeds", {}).items()
         ]
-        if about["gives"] != content["functionals"]:
-            lines.append(f"{about['title']} is scored by its {', '.join(about['gives'])}")
     return "\n".join([*lines, str(content["attribution"])])
 
 
