@@ -10,11 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from minkgen.errors import InputError, TrainingError
-from minkgen.learn.checkpoints import load_emulator
+from minkgen.learn.analytical import AnalyticalGamma
+from minkgen.learn.checkpoints import load_emulator, read_tensors, write_tensors
+from minkgen.learn.exact import ExactGamma
+from minkgen.learn.pcr import PcrDesign, PcrGamma, fit_pcr
 from minkgen.learn.prediction import predict
-from minkgen.learn.surrogate import Surrogate
+from minkgen.learn.surrogate import GammaDefinition, Surrogate
 from minkgen.learn.training import BEST, training_budget
-from minkgen.recipe import Architecture, Recipe
+from minkgen.recipe import Architecture, Recipe, digest
+from minkgen.recipe.sections import Section
+from minkgen.store.layout import StorePaths
 from minkgen.store.snapshot import Snapshot
 from minkgen.workflows.train import emulator_run
 
@@ -125,17 +130,53 @@ def load_surrogates(
     return [surrogate for surrogate in loaded.values() if surrogate is not None]
 
 
+def _exact(recipe: Recipe, snapshot: Snapshot, name: str) -> NamedSurrogate:
+    surrogate = ExactGamma(
+        GammaDefinition.of(snapshot), compared_functionals(recipe), recipe.exact
+    ).eval()
+    return _closed_form(name, "Exact", surrogate, recipe.exact)
+
+
+def _analytical(recipe: Recipe, snapshot: Snapshot, name: str) -> NamedSurrogate:
+    surrogate = AnalyticalGamma(
+        GammaDefinition.of(snapshot), recipe.analytical, compared_functionals(recipe)
+    ).eval()
+    return _closed_form(name, "Analytical", surrogate, recipe.analytical)
+
+
+def _pcr(recipe: Recipe, snapshot: Snapshot, name: str) -> NamedSurrogate:
+    """Load the regression, or fit it first: one pass over the training tiles."""
+    functionals = compared_functionals(recipe)
+    settings = recipe.pcr.model_dump(mode="json")
+    identity = {"snapshot": snapshot.hash, "functionals": functionals, "settings": settings}
+    runs = StorePaths(recipe.store.absolute()).runs
+    path = runs / f"pcr-{digest(identity)[:8]}" / "weights.safetensors"
+    if not path.exists():
+        fitted = fit_pcr(snapshot, recipe.pcr, functionals)
+        write_tensors(path, fitted.state_dict(), {"design": fitted.design.as_dict()})
+    stored = read_tensors(path)
+    surrogate = PcrGamma(PcrDesign.from_dict(stored.content["design"]))
+    surrogate.load_state_dict(stored.tensors)
+    return _closed_form(name, "PCR", surrogate.eval(), recipe.pcr)
+
+
+def _closed_form(name: str, title: str, surrogate: Surrogate, settings: Section) -> NamedSurrogate:
+    about = {"settings": settings.model_dump(mode="json")}
+    return NamedSurrogate(name, title, {0: surrogate}, about)
+
+
 def _network(recipe: Recipe, snapshot: Snapshot, name: str) -> NamedSurrogate | None:
     """Load the networks of one architecture: those of the recipe's seed and the seeds after it."""
     settings = recipe.emulator.model_copy(update={"architecture": cast(Architecture, name)})
-    seeds, runs = {}, {}
+    seeds: dict[int, Surrogate] = {}
+    runs = {}
     seed = settings.seed
     while True:
         of_seed = settings.model_copy(update={"seed": seed})
         run = emulator_run(recipe.store, snapshot, of_seed)
         if not (run / BEST).exists():
             break
-        seeds[seed] = cast(Surrogate, load_emulator(run / BEST, snapshot))
+        seeds[seed] = load_emulator(run / BEST, snapshot)
         runs[str(seed)] = {"run": run.name, **training_budget(run)}
         seed += 1
     if not seeds:
@@ -152,5 +193,8 @@ _NETWORK_TITLES = {
 
 # From the name to what loads it, or returns None where it was not trained, in the table's order.
 SURROGATES: dict[str, Callable[[Recipe, Snapshot, str], NamedSurrogate | None]] = {
+    "exact": _exact,
+    "analytical": _analytical,
+    "pcr": _pcr,
     **dict.fromkeys(_NETWORK_TITLES, _network),
 }
