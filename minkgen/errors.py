@@ -22,6 +22,7 @@ __all__ = [
     "EmptySplitError",
     "PlanRefused",
     "TrainingError",
+    "NotFiniteError",
     "TrainingStopped",
     "ClusterError",
     "TaskError",
@@ -158,6 +159,10 @@ class PlanRefused(MinkgenError, RuntimeError):  # noqa: N818 - what it is, in on
 
 class TrainingError(MinkgenError, RuntimeError):
     """Training or evaluation cannot go on: a non-finite loss, or a checkpoint of another run."""
+
+
+class NotFiniteError(TrainingError):
+    """A loss is infinite or no number: the settings, or a tile, are no good."""
 
 
 class TrainingStopped(MinkgenError, RuntimeError):  # noqa: N818 - nothing went wrong

@@ -40,7 +40,7 @@ def test_the_four_verbs_run_over_a_real_evening(real_archive: Path, tmp_path: Pa
     ingested, computed, trained, scores = results
     assert ingested["states"] == {"ok": 16, "absent": 0, "failed": 0, "corrupt": 0}
     assert computed["rows"] == {"train": 738, "validation": 139, "test": 136}
-    assert trained["epochs"] == 2
+    assert trained["runs"][0]["epochs"] == 2
     assert (scores["tiles"]["wet"], scores["tiles"]["dry"]) == (122, 14)
     [of_seed] = scores["surrogates"]["lip-cnn-constrained"].values()
     assert of_seed["violations"]["predicted"]["isoperimetric_sets"] == 0

@@ -4,6 +4,7 @@
 are the processes it runs in, `signals` end it, `reports` tell how far it is.
 """
 
+from minkgen.learn.training.devices import process_rank
 from minkgen.learn.training.fit import fit_emulator
 from minkgen.learn.training.reports import TrainingProgress, TrainingSummary
 from minkgen.learn.training.state import BEST, LAST, METRICS, training_budget
@@ -15,5 +16,6 @@ __all__ = [
     "TrainingProgress",
     "TrainingSummary",
     "fit_emulator",
+    "process_rank",
     "training_budget",
 ]

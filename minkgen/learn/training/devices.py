@@ -27,7 +27,7 @@ from lightning_fabric.plugins.environments import LightningEnvironment
 
 from minkgen.errors import InputError, MinkgenError, TrainingError
 
-__all__ = ["process_count", "sum_over_ranks", "training_fabric"]
+__all__ = ["process_count", "process_rank", "sum_over_ranks", "training_fabric"]
 
 # A companion that has nothing to do any more ends within this time, or is ended.
 PATIENCE_SECONDS = 30.0
@@ -87,6 +87,12 @@ def process_count(devices: int) -> int:
     if 0 < gpus < devices:
         raise InputError("there are not so many GPUs", where="devices", got=devices, expected=gpus)
     return max(tasks, devices)
+
+
+def process_rank() -> int:
+    """Return which of the tasks of an srun this process is; 0 where there is one."""
+    tasks, _ = _srun_tasks()
+    return int(os.environ["SLURM_PROCID"]) if tasks > 1 else 0
 
 
 def _srun_tasks() -> tuple[int, int]:

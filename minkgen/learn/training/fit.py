@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from minkgen.errors import InputError, TrainingError, TrainingStopped
+from minkgen.errors import InputError, NotFiniteError, TrainingStopped
 from minkgen.learn.checkpoints import design_of
 from minkgen.learn.data import ShuffledTiles, TileReader
 from minkgen.learn.training.devices import process_count, training_fabric
@@ -32,6 +32,11 @@ from minkgen.recipe import Emulator
 from minkgen.store.snapshot import Snapshot
 
 __all__ = ["fit_emulator"]
+
+# Of 128 x 128 pixels in float32, and its γ.
+TILE_BYTES = 4 * (128 * 128 + 3 * 21)
+# Of a GPU's free memory; a batch of 128 tiles takes some 10 GB in the widest network.
+MEMORY_SHARE = 0.4
 
 
 def fit_emulator(
@@ -109,8 +114,13 @@ def _fit(
     with _own_random_state(fabric.device), StopSignals() as signals:
         torch.manual_seed(settings.seed)
         functionals = design_of(snapshot, settings).functionals
-        reader = TileReader(
-            snapshot, "train", functionals, mixup=settings.mixup, max_tiles=settings.max_tiles
+        reader = _reader(
+            fabric.device,
+            snapshot,
+            "train",
+            functionals,
+            mixup=settings.mixup,
+            max_tiles=settings.max_tiles,
         )
         training = ShuffledTiles(
             reader,
@@ -119,7 +129,7 @@ def _fit(
             rank=fabric.global_rank,
             ranks=fabric.world_size,
         )
-        validation = TileReader(snapshot, "validation", functionals)
+        validation = _reader(fabric.device, snapshot, "validation", functionals)
         run = begin(fabric, snapshot, settings, reader)
         if (folder / LAST).exists():
             run.resume(folder / LAST, processes=fabric.world_size)
@@ -144,6 +154,16 @@ def _fit(
     )
 
 
+def _reader(device: torch.device, *arguments: Any, **choices: Any) -> TileReader:
+    """Return a reader whose tiles lie on a GPU, if one trains and they leave room for the rest."""
+    reader = TileReader(*arguments, **choices)
+    if device.type == "cuda":
+        free_bytes, _ = torch.cuda.mem_get_info(device)
+        if reader.samples * TILE_BYTES < free_bytes * MEMORY_SHARE:
+            return TileReader(*arguments, **choices, in_memory=True, device=device)
+    return reader
+
+
 @contextmanager
 def _own_random_state(device: torch.device) -> Iterator[None]:
     """Leave the caller's random state as it was."""
@@ -156,7 +176,7 @@ def _record(run: Run, training: ShuffledTiles, measured: dict[str, Any]) -> dict
     sums, epoch = run.running, run.epoch + 1
     loss = measured["validation"]["counting"]["total"]
     if not math.isfinite(loss):
-        raise TrainingError("the validation loss is not finite", where=f"epoch {epoch}", got=loss)
+        raise NotFiniteError("the validation loss is not finite", where=f"epoch {epoch}", got=loss)
     return {
         "epoch": epoch,
         "samples": training.reader.samples,

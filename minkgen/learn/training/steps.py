@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 
-from minkgen.errors import TrainingError
+from minkgen.errors import NotFiniteError
 from minkgen.learn.checkpoints import write_tensors
 from minkgen.learn.data import Batch, ShuffledTiles, TileReader
 from minkgen.learn.emulators.network import input_gradient_norms, spectral_product
@@ -114,11 +114,11 @@ def _train_step(
 
 def _not_finite(
     fabric: Fabric, batch: Batch, loss: float, terms: FloatArray, *, where: str, folder: Path
-) -> TrainingError:
+) -> NotFiniteError:
     """Keep the batch for inspection; return the error that names it."""
     path = folder / f"not-finite-{fabric.global_rank}.safetensors"
     write_tensors(path, batch._asdict(), {"where": where})
-    return TrainingError(
+    return NotFiniteError(
         "the loss is not finite",
         where=where,
         got=f"loss {loss}, terms {terms.tolist()}",
