@@ -16,6 +16,7 @@ from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.gamma.matrix import gamma_matrix
 from minkgen.learn import exact
 from minkgen.learn.exact import ExactGamma
+from minkgen.learn.passes import backward_pass, forward_pass
 from minkgen.learn.surrogate import GammaDefinition
 from minkgen.recipe.learning import Exact
 from tests.learn.conftest import rain
@@ -162,6 +163,15 @@ def test_results_depend_neither_on_threads_nor_on_the_batch(
     order = torch.randperm(10)
     assert torch.equal(surrogate(fields[order]), results[0][0][order])
     assert torch.equal(gradient(surrogate, fields[order]), results[0][1][order])
+
+
+def test_passes_on_arrays() -> None:
+    surrogate, fields = ExactGamma(DEFINITION, PAPER), prediction(3)
+    gamma = forward_pass(surrogate)(fields.numpy())
+    np.testing.assert_array_equal(gamma, surrogate(fields))
+    leaf = fields.clone().requires_grad_()
+    surrogate(leaf).sum().backward()
+    np.testing.assert_array_equal(backward_pass(surrogate)(fields.numpy()), leaf.grad)
 
 
 def test_nothing_is_kept_without_a_gradient() -> None:

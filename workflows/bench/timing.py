@@ -26,6 +26,7 @@ from minkgen.gamma.matrix import gamma_matrix
 from minkgen.gamma.weights import weight_maps
 from minkgen.workflows.bench.composites import CompositeWays, composite_ways
 from minkgen.workflows.bench.compute import compute_ways
+from minkgen.workflows.bench.exact import ExactWays, exact_ways
 from minkgen.workflows.bench.fields import (
     SEED,
     TILES,
@@ -111,7 +112,9 @@ class BenchResult(NamedTuple):
         `bin/<index>/sample/gamma`, `bin/<index>/sample/reference`. Besides `adversary/<name>`,
         `cut_out/gamma` and `cut_out/reference`, and of a folder's composites, microseconds each,
         `composite/h5py` and `composite/ingest`. Of tiles in a store (if torch is installed),
-        `reading/in_order` and `reading/shuffled`. Of compute, microseconds a sample:
+        `reading/in_order` and `reading/shuffled`. Of the exact surrogate (if torch is installed,
+        and tiles are 10 to 25 % wet) `exact/forward`, with the gradient `exact/tiles` and
+        `exact/dense`, and of all functionals `exact/all`. Of compute, microseconds a sample:
         `compute/one_core`, `compute/paper`, `compute/tables`; a part: `compute/one_worker`,
         `compute/two_workers`, and of parts that do nothing `compute/no_op`.
     start : Start
@@ -191,10 +194,10 @@ def bench(
             progress.advance()
     with ExitStack() as stack:
         composites = None if folder is None else stack.enter_context(composite_ways(folder))
-        reading = stack.enter_context(reading_ways(rain))
+        reading, exact = stack.enter_context(reading_ways(rain)), exact_ways(rain)
         progress.stage("time γ", repeats)
         for _ in range(repeats):
-            for name, way, batch in _one_round(ways, batches, composites, reading, random):
+            for name, way, batch in _one_round(ways, batches, composites, reading, exact, random):
                 times.setdefault(name, []).append(_microseconds_per_tile(way, batch))
             progress.advance()
     return BenchResult(
@@ -321,6 +324,7 @@ def _one_round(
     batches: _Batches,
     composites: CompositeWays | None,
     reading: ReadingWays | None,
+    exact: ExactWays | None,
     random: np.random.Generator,
 ) -> Iterator[tuple[str, Way, Sequence[Any] | Float32]]:
     """Yield every quantity, what computes it, and on what; compared ones are neighbours."""
@@ -355,6 +359,8 @@ def _one_round(
     if reading is not None:
         yield "reading/in_order", reading.in_order, reading.samples
         yield "reading/shuffled", reading.shuffled, reading.samples
+    if exact is not None:
+        yield from exact.one_round()
 
 
 def _draw(tiles: Float32, count: int, random: np.random.Generator) -> Float32:
