@@ -68,4 +68,5 @@ def _places(cell: Cell, shape: torch.Size) -> list[tuple[slice, ...]]:
 
 def weighted_sum(soft_BHW: Tensor, weights_BHW: Tensor) -> Tensor:
     """Return the sum over the pixels of each tile of membership times weight, shape (B,)."""
-    return torch.linalg.vecdot(soft_BHW.flatten(1), weights_BHW.flatten(1))
+    sums_B: Tensor = torch.linalg.vecdot(soft_BHW.flatten(1), weights_BHW.flatten(1))
+    return sums_B

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -49,13 +49,13 @@ class _Landscape(NamedTuple):
         In mm/h, drizzle zeroed.
     drizzling : Tensor (B, H, W)
         The same before drizzle was zeroed.
-    measures : dict
+    measures : mapping
         By functional: from a soft set (B, H, W) to its value (B,), in pixels.
     """
 
     rain_rate: Tensor
     drizzling: Tensor
-    measures: dict[str, Measure]
+    measures: Mapping[str, Measure]
 
 
 class AnalyticalGamma(Surrogate):
@@ -178,7 +178,7 @@ class AnalyticalGamma(Surrogate):
 
     def _landscapes(self, rain_rate_BHW: Tensor, drizzling_BHW: Tensor) -> list[_Landscape]:
         """Return the field itself, and the filtered one if components are counted."""
-        plain: dict[str, Measure] = {
+        plain = {
             name: self._measure(name, rain_rate_BHW)
             for name in self.functionals
             if name != "components"
