@@ -46,7 +46,7 @@ def command(folder: Path, *, as_json: bool, quiet: bool) -> int:
     def text() -> str:
         return "\n".join(
             (
-                result.evaluate.table,
+                result.evaluate.text,
                 "",
                 "Synthetic rain, a small network, minutes of training: the way, not a result.",
                 "",
@@ -66,7 +66,7 @@ def command(folder: Path, *, as_json: bool, quiet: bool) -> int:
         "run": str(result.train.run),
         "folder": str(result.evaluate.folder),
         "figure": str(result.evaluate.figure),
-        **result.evaluate.scores,
+        **result.evaluate.content,
     }
     show_result(summary, text, as_json=as_json)
     return DONE

@@ -9,7 +9,7 @@ from minkgen.errors import MinkgenError
 
 __all__ = ["require_extra"]
 
-_MODULES = {"train": ("torch", "lightning_fabric")}
+_MODULES = {"train": ("torch", "lightning_fabric", "optuna", "safetensors")}
 
 
 def require_extra(extra: str) -> None:

@@ -8,7 +8,7 @@ import sys
 import click
 
 from minkgen.cli.interruption import Interruption
-from minkgen.errors import MinkgenError, RecipeError, TasksFailed
+from minkgen.errors import MinkgenError, RecipeError, TasksFailed, TrainingStopped
 
 __all__ = ["cli", "main"]
 
@@ -56,7 +56,7 @@ def cli() -> None:
     \b
     Exit status: 0 done, 1 failed, 2 usage or recipe error,
     3 finished, but slots or parts newly failed in this run,
-    130 or 143 interrupted (Ctrl-C, SIGTERM).
+    130, 138 or 143 interrupted (Ctrl-C, SIGUSR1, SIGTERM).
     """
 
 
@@ -80,4 +80,6 @@ def main() -> None:
 def _status_of(error: MinkgenError) -> int:
     if isinstance(error, RecipeError):
         return USAGE
+    if isinstance(error, TrainingStopped):
+        return 128 + error.number
     return PARTLY if isinstance(error, TasksFailed) else FAILED

@@ -21,6 +21,7 @@ _SHORTHANDS = {
     "cluster": "cluster",
     "site": "cluster.site",
     "workers": "cluster.workers",
+    "arch": "emulator.architecture",
 }
 _NETWORK_SOURCES = ("archive", "api")
 _CLUSTERS = ("local", "slurm")
@@ -86,6 +87,12 @@ def recipe_command(*shorthands: str) -> Callable[[Callable[..., Any]], Callable[
             type=click.IntRange(min=1),
             metavar="N",
             help="Short for --set cluster.workers=N.",
+        ),
+        "arch": click.option(
+            "--arch",
+            metavar="lip-cnn-constrained|lip-cnn|cnn-constrained|cnn",
+            help="Short for --set emulator.architecture=...: spectral norms or none, heads that "
+            "obey geometry or free ones.",
         ),
     }
 

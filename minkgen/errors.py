@@ -6,6 +6,7 @@ inherit `ValueError`, so that code which expects the builtin keeps working.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ __all__ = [
     "EmptySplitError",
     "PlanRefused",
     "TrainingError",
+    "NotFiniteError",
+    "TrainingStopped",
     "ClusterError",
     "TaskError",
     "FailedTask",
@@ -156,6 +159,22 @@ class PlanRefused(MinkgenError, RuntimeError):  # noqa: N818 - what it is, in on
 
 class TrainingError(MinkgenError, RuntimeError):
     """Training or evaluation cannot go on: a non-finite loss, or a checkpoint of another run."""
+
+
+class NotFiniteError(TrainingError):
+    """A loss is infinite or no number: the settings, or a tile, are no good."""
+
+
+class TrainingStopped(MinkgenError, RuntimeError):  # noqa: N818 - nothing went wrong
+    """A signal has ended a training, which goes on from its checkpoint when it is started again.
+
+    Attributes
+    ----------
+    number : int
+        Of the signal.
+    """
+
+    number: int = signal.SIGTERM
 
 
 class ClusterError(MinkgenError, RuntimeError):

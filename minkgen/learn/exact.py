@@ -16,6 +16,7 @@ from torch import Tensor
 
 from minkgen.errors import InputError
 from minkgen.gamma.soft import SoftGamma
+from minkgen.gamma.warm_up import warm_up_soft
 from minkgen.learn.surrogate import GammaDefinition, Surrogate
 from minkgen.recipe.learning import Exact
 
@@ -90,6 +91,8 @@ class ExactGamma(Surrogate):
         self.copied_bytes = 0
         self.register_buffer("temperature_scale", torch.ones(()))
         self._soft_gamma(1.0)
+        # Not while others wait for a batch, and in turns with the processes of other GPUs.
+        warm_up_soft()
 
     def temper(self, scale: float) -> None:
         """Multiply the temperatures of the recipe with this from now on.

@@ -8,7 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["HomoscedasticWeights", "minkowski_terms", "sample_terms", "signed_log1p"]
+__all__ = [
+    "FixedWeights",
+    "HomoscedasticWeights",
+    "minkowski_terms",
+    "sample_terms",
+    "signed_expm1",
+    "signed_log1p",
+]
 
 
 def signed_log1p(values: Tensor) -> Tensor:
@@ -20,6 +27,17 @@ def signed_log1p(values: Tensor) -> Tensor:
     tensor([ 0.0000,  0.6931, -0.6931])
     """
     return torch.sign(values) * torch.log1p(values.abs())
+
+
+def signed_expm1(values: Tensor) -> Tensor:
+    """Return sign(z) expm1|z|, the inverse of `signed_log1p`.
+
+    Examples
+    --------
+    >>> signed_expm1(signed_log1p(torch.tensor([0.0, 1.0, -3.0])))
+    tensor([ 0.,  1., -3.])
+    """
+    return torch.sign(values) * torch.expm1(values.abs())
 
 
 def minkowski_terms(predicted_BFQ: Tensor, target_BFQ: Tensor, measure_Q: Tensor) -> Tensor:
@@ -93,3 +111,23 @@ class HomoscedasticWeights(nn.Module):
     def forward(self, errors_F: Tensor) -> Tensor:
         """Return the objective, a scalar, of the mean absolute log errors."""
         return (self.weights * errors_F + self.log_scales).sum()
+
+
+class FixedWeights(nn.Module):
+    """Weights of the terms that the recipe names.
+
+    Parameters
+    ----------
+    weights : Tensor (F,)
+        Each > 0.
+    """
+
+    weights: Tensor
+
+    def __init__(self, weights: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weights", weights)
+
+    def forward(self, errors_F: Tensor) -> Tensor:
+        """Return the objective, a scalar, of the mean absolute log errors."""
+        return (self.weights * errors_F).sum()

@@ -335,6 +335,12 @@ def test_one_temperature_for_each_threshold() -> None:
         SoftGamma(THRESHOLDS, [0.1], pixel_km=2.0, drizzle_mm_h=0.1)
 
 
+def test_steps_may_begin_at_0_whatever_float32_makes_of_a_threshold() -> None:
+    """Of 0.7 it makes a little less, of 0.1 a little more."""
+    soft = _soft([0.1, 0.7], factor=1.0, functionals=["area"])
+    np.testing.assert_array_equal(soft.soft(np.zeros((3, 3), np.float32)), 0)
+
+
 def test_steps_in_another_order_than_thresholds_are_refused() -> None:
     with pytest.raises(InputError, match="after those of lower thresholds"):
         SoftGamma([1.0, 1.1], [0.1, 0.9], pixel_km=2.0, drizzle_mm_h=0.1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +15,20 @@ import pytest
 import torch
 import zarr
 
-from minkgen.errors import EmptySplitError, StoreError
+from minkgen.errors import (
+    EmptySplitError,
+    NotFiniteError,
+    StoreError,
+    TrainingError,
+    TrainingStopped,
+)
 from minkgen.learn.checkpoints import load_emulator, read_checkpoint
 from minkgen.recipe import Recipe
 from minkgen.recipe_file import load_recipe
 from minkgen.store.snapshot import open_snapshot
 from minkgen.workflows.compute import compute
-from minkgen.workflows.train import emulator_run, train_emulator
+from minkgen.workflows.train import emulator_run, train_emulator, train_seeds
+from minkgen.workflows.tune import tune_emulator
 
 SMALL = {
     "widths": [8],
@@ -88,7 +96,7 @@ def test_a_run_holds_all_that_it_is_made_of(recipe: Recipe) -> None:
     result = train_emulator(recipe, progress=steps)
     assert result.run.parent == recipe.store / "runs"
     assert {path.name for path in result.run.iterdir()} == {
-        "best.pt",
+        "best.safetensors",
         "last.pt",
         "metrics.jsonl",
         "recipe.json",
@@ -96,7 +104,7 @@ def test_a_run_holds_all_that_it_is_made_of(recipe: Recipe) -> None:
     assert load_recipe(result.run / "recipe.json") == recipe
     snapshot = open_snapshot(recipe.store)
     assert result.snapshot == snapshot.name
-    assert load_emulator(result.run / "best.pt", snapshot).thresholds.shape == (
+    assert load_emulator(result.run / "best.safetensors", snapshot).thresholds.shape == (
         len(snapshot.thresholds),
     )
     assert len((result.run / "metrics.jsonl").read_text().splitlines()) == 3
@@ -181,3 +189,64 @@ def test_the_identity_in_the_checkpoint_is_the_recipes(recipe: Recipe) -> None:
     identity = read_checkpoint(result.run / "last.pt")["identity"]
     assert identity["snapshot"] == open_snapshot(recipe.store).hash
     assert identity["settings"] == json.loads((result.run / "recipe.json").read_text())["emulator"]
+
+
+def test_seeds_are_runs_of_their_own(recipe: Recipe) -> None:
+    hasty = other(recipe, epochs=1, seed=7)
+    results = train_seeds(hasty, 2)
+    snapshot = open_snapshot(recipe.store)
+    assert [result.run for result in results] == [
+        emulator_run(recipe.store, snapshot, other(hasty, seed=seed).emulator) for seed in (7, 8)
+    ]
+    losses = [result.summary.best_loss for result in results]
+    assert losses[0] != losses[1]
+
+
+def test_a_signal_keeps_the_batches_that_are_done(recipe: Recipe) -> None:
+    class Signal(Steps):
+        def advance(self, steps: int = 1, note: str = "") -> None:
+            super().advance(steps, note)
+            if self.done == 4:
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+    with pytest.raises(TrainingStopped, match="SIGUSR1"):
+        train_emulator(recipe, progress=Signal())
+    resumed = Steps()
+    result = train_emulator(recipe, progress=resumed)
+    assert result.summary.resumed_from == 1
+    assert resumed.stages == [("train emulator", 4)]
+    assert resumed.done == 4
+
+
+def test_an_interrupted_search_finds_what_it_would_have_found(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    hasty = other(recipe, epochs=1, max_tiles=16)
+    whole = tune_emulator(hasty, 3)
+    assert whole.trials == 3
+    runs = {path.name for path in (recipe.store / "runs").iterdir() if path != whole.folder}
+    assert len(runs) == 3
+    # Interrupted in its second trial, the search goes on with that one.
+    shutil.move(recipe.store / "runs", tmp_path / "whole")
+    assert tune_emulator(hasty, 1).trials == 1
+    with pytest.raises(KeyboardInterrupt):
+        tune_emulator(hasty, 2, progress=Steps(stop_after=1))
+    again = tune_emulator(hasty, 3)
+    assert again == whole
+    assert {path.name for path in (recipe.store / "runs").iterdir()} == runs | {whole.folder.name}
+    found = json.loads((whole.folder / "best.json").read_text())
+    best = train_emulator(other(hasty, **found["emulator"]))
+    assert best.summary.resumed_from == 1, "the best trial's run is not the recipe's"
+    assert best.summary.best_loss == found["best_loss"] == whole.best_loss
+    assert best.run == whole.run
+
+
+def test_a_search_without_any_finite_loss_says_so(recipe: Recipe) -> None:
+    class Never:
+        def stage(self, name: str, total: int) -> None:
+            raise NotFiniteError("the loss is not finite")
+
+        def advance(self, steps: int = 1, note: str = "") -> None: ...
+
+    with pytest.raises(TrainingError, match="no trial"):
+        tune_emulator(other(recipe, epochs=1, max_tiles=16), 2, progress=Never())

@@ -1,0 +1,21 @@
+"""Training of an emulator: a loop that is stopped and resumed after any batch.
+
+`fit` reads like a page, `steps` are what it repeats, `state` is what a checkpoint holds, `devices`
+are the processes it runs in, `signals` end it, `reports` tell how far it is.
+"""
+
+from minkgen.learn.training.devices import process_rank
+from minkgen.learn.training.fit import fit_emulator
+from minkgen.learn.training.reports import TrainingProgress, TrainingSummary
+from minkgen.learn.training.state import BEST, LAST, METRICS, training_budget
+
+__all__ = [
+    "BEST",
+    "LAST",
+    "METRICS",
+    "TrainingProgress",
+    "TrainingSummary",
+    "fit_emulator",
+    "process_rank",
+    "training_budget",
+]
