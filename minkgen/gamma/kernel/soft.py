@@ -200,7 +200,7 @@ def _list_events(
         for row in range(height):
             for column in range(0, width, frame_step(row, height, width)):
                 pixel = np.uint32((row + 1) * (width + 2) + 1 + column)
-                # Codes of the background are left over from other tiles.
+                # Dry pixels are on no step.
                 if keys[pixel] > 0:
                     events.pixels[count] = pixel
                     events.columns[count] = first_of_more + FRAME
