@@ -66,7 +66,7 @@ def invert(
     *,
     log_max: float,
     settings: InversionSettings,
-    report: Callable[[], None] | None = None,
+    before_step: Callable[[int], None] | None = None,
 ) -> Inversion:
     """Lead fields to target γ-matrices; every field is optimised by itself.
 
@@ -85,8 +85,8 @@ def invert(
     log_max : float
         m, the log1p of the largest training rate.
     settings : InversionSettings
-    report : callable, optional
-        Called after every step.
+    before_step : callable, optional
+        Called with the number of each step, from 0: to lower a temperature, or to report.
 
     Returns
     -------
@@ -107,6 +107,8 @@ def invert(
     optimiser = torch.optim.Adam([z_BHW], lr=settings.learning_rate)
     losses = []
     for step in range(settings.steps):
+        if before_step is not None:
+            before_step(step)
         loss_B = _objective(surrogate, z_BHW, wanted_BFQ, log_max, settings)
         losses.append(loss_B.detach().cpu().numpy())
         if not np.isfinite(losses[-1]).all():
@@ -121,8 +123,6 @@ def invert(
         optimiser.step()
         with torch.no_grad():
             z_BHW.clamp_(0.0, 1.0)
-        if report is not None:
-            report()
     found_BHW = torch.expm1(log_max * z_BHW.detach()).cpu().numpy()
     return Inversion(found_BHW, np.stack(losses))
 

@@ -162,6 +162,7 @@ def test_inversion_shows_truth_fields_and_spectra() -> None:
         truth_spectrum=spectrum,
         spectra={"exact": 0.5 * spectrum, "pcr": 0.0 * spectrum},
         titles=TITLES,
+        lines={name: line_of(name) for name in TITLES},
         tiles=8,
         pixel_km=2.0,
         attribution="Data: somebody",
@@ -175,7 +176,7 @@ def test_inversion_shows_truth_fields_and_spectra() -> None:
     assert np.isnan(ratio.lines[1].get_ydata()).all()  # a dry field has no power
     assert power.get_xlim()[0] > power.get_xlim()[1]
     assert [axes.get_title() for axes in figure.axes if axes.get_title()] == [
-        *("truth", "Exact\nExact", "PCR\nPCR") * 2
+        *("truth\na tile", "Exact\nExact", "PCR\nPCR") * 2
     ]
     assert imread(io.BytesIO(as_png(figure))).ndim == 3
 

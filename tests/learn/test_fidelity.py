@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 import torch
 
 from minkgen.errors import InputError
-from minkgen.learn.emulators import ConstrainedEmulator, EmulatorDesign
+from minkgen.learn.emulators import EmulatorDesign, EmulatorNetwork
 from minkgen.learn.fidelity import attribution, directional_derivatives
 from minkgen.learn.prediction import measure_throughput, predict
+from minkgen.recipe import Architecture
 from tests.learn.doubles import DEFINITION, Blind, SigmoidArea
 
 
@@ -25,13 +27,17 @@ def directions(count: int = 2) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.random.default_rng(5).standard_normal(shape).astype(np.float32)
 
 
-def network() -> torch.nn.Module:
+def network(architecture: Architecture) -> EmulatorNetwork:
     torch.manual_seed(0)
-    design = EmulatorDesign((8, 16), 8, DEFINITION.thresholds, 5.0, 16, 2.0)
-    return ConstrainedEmulator(design).requires_grad_(False).eval()
+    design = EmulatorDesign(DEFINITION, architecture, "perimeter", (8, 16), 8, 5.0, 16)
+    return EmulatorNetwork(design).requires_grad_(False).eval()
 
 
-@pytest.mark.parametrize("make", [SigmoidArea, network], ids=["sigmoids", "network"])
+@pytest.mark.parametrize(
+    "make",
+    [SigmoidArea, partial(network, "lip-cnn-constrained"), partial(network, "cnn")],
+    ids=["sigmoids", "lip-cnn-constrained", "cnn"],
+)
 def test_derivatives_are_differences_of_the_surrogate_in_double_precision(make: Any) -> None:
     surrogate, rain_rate, vectors = make(), tiles() + np.float32(0.2), directions()  # no drizzle
     double = copy.deepcopy(surrogate).double()

@@ -104,6 +104,6 @@ def test_steps_are_reported() -> None:
         start(1),
         log_max=LOG_MAX,
         settings=settings,
-        report=lambda: calls.append(1),
+        before_step=calls.append,
     )
-    assert len(calls) == 3
+    assert calls == [0, 1, 2]

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from minkgen.evaluate.figures import choose_cases
 from minkgen.evaluate.tables import columns_of
 from minkgen.gamma.matrix import gamma_matrix
 from minkgen.learn.checkpoints import load_emulator
+from minkgen.learn.prediction import predict
 from minkgen.recipe import Recipe
 from minkgen.store.snapshot import open_snapshot
 from minkgen.workflows.compute import compute
@@ -287,6 +289,49 @@ def test_the_mechanism_holds_exact_and_foretold_responses(
     assert 0 < content["surrogates"][NETWORK]["attribution_in_cell"] < 1
     assert mechanism.text in (mechanism.folder / "mechanism.txt").read_text()
     assert imread(mechanism.figure).ndim == 3
+
+
+def test_a_surrogate_with_temperatures_is_inverted_cooling_too_and_ends_as_it_was(
+    trained: Recipe,
+) -> None:
+    subject = open_subject(trained, "test", ["exact"])
+    plain, cooling = inversion_module._ways(subject)
+    scale = cooling.surrogate.get_buffer("temperature_scale")
+    seen = []
+    for step in range(8):
+        cooling.prepare(step, 8)
+        seen.append(float(scale))
+    assert seen[0] == pytest.approx(8.0)
+    assert all(later < earlier for earlier, later in pairwise(seen[:7]))
+    assert seen[6:] == [1.0, 1.0]
+    plain.prepare(0, 8)
+    assert float(scale) == 1.0
+
+
+def test_fidelity_is_taken_at_every_temperature_and_ends_at_the_recipes(trained: Recipe) -> None:
+    subject = open_subject(trained, "test", ["exact"])
+    surrogate = subject.surrogates[0].first
+    scales = [
+        (name, float(surrogate.get_buffer("temperature_scale")))
+        for name in fidelity_module._temperatures(surrogate)
+    ]
+    assert scales == [("0.3", pytest.approx(0.3)), ("1", 1.0), ("3", 3.0)]
+    assert float(surrogate.get_buffer("temperature_scale")) == 1.0
+
+
+def test_the_regression_is_fitted_once_and_the_exact_surrogate_is_exact(trained: Recipe) -> None:
+    snapshot = open_snapshot(trained.store)
+    exact, pcr = load_surrogates(trained, snapshot, ["pcr", "exact"])
+    assert (exact.name, pcr.name) == ("exact", "pcr")
+    (weights,) = (trained.store / "runs").glob("pcr-*/weights.safetensors")
+    written = weights.stat().st_mtime_ns
+    (again,) = load_surrogates(trained, snapshot, ["pcr"])
+    assert weights.stat().st_mtime_ns == written
+    features = minkgen.open_features(trained.store, "test")
+    tiles = features["rain_rate"].values[:3]
+    np.testing.assert_array_equal(predict(again.first, tiles), predict(pcr.first, tiles))
+    target = features["gamma"].sel(functional=EMULATED).values[:3]
+    np.testing.assert_allclose(predict(exact.first, tiles), target, rtol=1e-6)
 
 
 def test_surrogates_that_are_not_there_are_named(trained: Recipe) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from minkgen.learn.fidelity import directional_derivatives
 from minkgen.learn.surrogate import Surrogate
 from minkgen.store.files import write_bytes, write_json
 from minkgen.workflows.evaluate.subject import Subject
-from minkgen.workflows.evaluate.surrogates import channels_of
+from minkgen.workflows.evaluate.surrogates import Tempered, channels_of
 from minkgen.workflows.progress import Progress
 
 __all__ = ["evaluate_fidelity", "spread_tiles"]
@@ -24,14 +24,6 @@ __all__ = ["evaluate_fidelity", "spread_tiles"]
 FIDELITY_TILES, TILES_PER_CALL = 16, 4
 # Of surrogates that have temperatures: factors on those of the recipe.
 TEMPERATURE_SCALES = (0.3, 1.0, 3.0)
-
-
-@runtime_checkable
-class Tempered(Protocol):
-    """A surrogate whose temperatures can be scaled."""
-
-    def temper(self, scale: float) -> None:
-        """Set the temperatures to the recipe's, times a factor."""
 
 
 def spread_tiles(subject: Subject, count: int) -> tuple[npt.NDArray[np.float32], list[int]]:

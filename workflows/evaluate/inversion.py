@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,17 +11,18 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from minkgen.errors import InputError
-from minkgen.evaluate.figures import InversionCase, as_png, inverted_fields
+from minkgen.evaluate.figures import InversionCase, as_png, inverted_fields, line_of
 from minkgen.evaluate.metrics import EmulatorStatistics, emulator_scores
 from minkgen.evaluate.spectra import radial_spectrum, spectral_ratio, wavelengths_km
 from minkgen.evaluate.tables import Column, ScoreRow, table_text
 from minkgen.learn.inversion import InversionSettings, invert
+from minkgen.learn.surrogate import Surrogate
 from minkgen.recipe import Recipe
 from minkgen.store.files import write_bytes, write_json
 from minkgen.workflows.evaluate.emulator import EvaluateResult
 from minkgen.workflows.evaluate.fidelity import spread_tiles
 from minkgen.workflows.evaluate.subject import Subject, drizzle_zeroed, open_subject
-from minkgen.workflows.evaluate.surrogates import NamedSurrogate
+from minkgen.workflows.evaluate.surrogates import Tempered
 from minkgen.workflows.progress import Progress, Silent
 
 __all__ = ["evaluate_inversion"]
@@ -35,7 +36,41 @@ INVERTED_TILES, SHOWN_TILES = 8, 2
 # standard deviation, and dry where that is negative: a third of the tile; the median is 0.65 mm/h.
 NOISE_PIXELS, NOISE_MEAN, NOISE_DEVIATION = 4.0, 0.5, 1.0
 
+# Where surrogates have temperatures, they are inverted a second time, cooling: steps begin at a
+# fifth of their threshold (τ = 0.8 u) and have the recipe's temperature after three quarters of
+# the way. Of the recipe's default, that is 8 times as warm at first.
+WARMEST, COOLING = 0.8, 0.75
+
 FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How one surrogate is inverted: as it is, or cooling from a temperature scale."""
+
+    name: str
+    title: str
+    surrogate: Surrogate
+    line: dict[str, Any]
+    warmest: float = 1.0
+
+    def prepare(self, step: int, steps: int) -> None:
+        """Set the temperature of a step."""
+        if isinstance(self.surrogate, Tempered):
+            progress = min(step / (COOLING * steps), 1.0)
+            self.surrogate.temper(self.warmest ** (1.0 - progress))
+
+
+def _ways(subject: Subject) -> list[_Way]:
+    ways = []
+    for each in subject.surrogates:
+        line = line_of(each.name)
+        ways.append(_Way(each.name, each.title, each.first, line))
+        if isinstance(each.first, Tempered):
+            warmest = max(1.0, WARMEST / float(each.about["settings"]["temperature_factor"]))
+            name, title = f"{each.name}-cooling", f"{each.title}, cooling"
+            ways.append(_Way(name, title, each.first, line | {"linestyle": ":"}, warmest))
+    return ways
 
 
 def evaluate_inversion(
@@ -46,6 +81,8 @@ def evaluate_inversion(
     progress: Progress | None = None,
 ) -> EvaluateResult:
     """Lead noise to the γ of some tiles, by the gradients of every surrogate (its first seed).
+
+    A surrogate with temperatures is inverted twice, the second time cooling.
 
     Writes `inversion.json`, `inversion.txt` and `inversion.png`. Inverted fields are judged after
     zeroing drizzle, by their exact γ and by their mean power spectrum against that of the tiles.
@@ -73,12 +110,16 @@ def evaluate_inversion(
     tiles, rows = spread_tiles(subject, INVERTED_TILES)
     tiles = drizzle_zeroed(tiles, subject.definition.drizzle_mm_h)
     start = _noise(tiles.shape, subject.snapshot.log_max)
-    progress.stage("invert", settings.steps * len(subject.surrogates))
+    ways = _ways(subject)
+    progress.stage("invert", settings.steps * len(ways))
     found, results = {}, {}
-    for each in subject.surrogates:
-        found[each.name], losses = _inverted(subject, each, tiles, start, settings, progress)
-        results[each.name] = _judged(subject, tiles, found[each.name]) | {
-            "objective": losses.mean(axis=1).tolist()
+    for way in ways:
+        found[way.name], losses = _inverted(subject, way, tiles, start, settings, progress)
+        results[way.name] = {
+            "title": way.title,
+            "warmest": way.warmest,
+            **_judged(subject, tiles, found[way.name]),
+            "objective": losses.mean(axis=1).tolist(),
         }
     noise = drizzle_zeroed(np.expm1(subject.snapshot.log_max * start), subject.snapshot.drizzle)
     content = {
@@ -91,7 +132,7 @@ def evaluate_inversion(
         "truth_spectrum": radial_spectrum(tiles).mean(axis=0)[1:].tolist(),
     }
     text = _text(content)
-    write_bytes(subject.folder / FIGURE, _figure(subject, content, tiles, found))
+    write_bytes(subject.folder / FIGURE, _figure(subject, content, tiles, found, ways))
     write_bytes(subject.folder / "inversion.txt", f"{text}\n".encode())
     write_json(subject.folder / "inversion.json", content, readable=True)
     return EvaluateResult(subject.folder, content, text, subject.folder / FIGURE)
@@ -109,21 +150,23 @@ def _noise(shape: tuple[int, ...], log_max: float) -> FloatArray:
 
 def _inverted(
     subject: Subject,
-    named: NamedSurrogate,
+    way: _Way,
     tiles: FloatArray,
     start: FloatArray,
     settings: InversionSettings,
     progress: Progress,
 ) -> tuple[FloatArray, npt.NDArray[np.float32]]:
-    surrogate = named.first
-    target = subject.exact_gamma(surrogate.functionals)(tiles)
+    def before_step(step: int) -> None:
+        way.prepare(step, settings.steps)
+        progress.advance(1, way.title)
+
     inversion = invert(
-        surrogate,
-        target,
+        way.surrogate,
+        subject.exact_gamma(way.surrogate.functionals)(tiles),
         start,
         log_max=subject.snapshot.log_max,
         settings=settings,
-        report=lambda: progress.advance(1, named.title),
+        before_step=before_step,
     )
     return drizzle_zeroed(inversion.rain_rate, subject.definition.drizzle_mm_h), inversion.loss
 
@@ -161,7 +204,7 @@ def _text(content: dict[str, Any]) -> str:
         Column("log_ratio", "RAPSD mean |log ratio|", "{:.3g}".format),
     ]
     named = {"noise to begin with": content["start"]} | {
-        content["about"][name]["title"]: result for name, result in content["surrogates"].items()
+        result["title"]: result for result in content["surrogates"].values()
     }
     rows = [
         ScoreRow(
@@ -182,7 +225,11 @@ def _text(content: dict[str, Any]) -> str:
 
 
 def _figure(
-    subject: Subject, content: dict[str, Any], tiles: FloatArray, found: dict[str, FloatArray]
+    subject: Subject,
+    content: dict[str, Any],
+    tiles: FloatArray,
+    found: dict[str, FloatArray],
+    ways: Sequence[_Way],
 ) -> bytes:
     exact = subject.exact_gamma()
     cases = []
@@ -210,7 +257,8 @@ def _figure(
         spectra={
             name: np.asarray(result["spectrum"]) for name, result in content["surrogates"].items()
         },
-        titles={each.name: each.title for each in subject.surrogates},
+        titles={way.name: way.title for way in ways},
+        lines={way.name: way.line for way in ways},
         tiles=len(tiles),
         pixel_km=subject.snapshot.pixel_km,
         attribution=str(content["attribution"]),

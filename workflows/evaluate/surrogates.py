@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,15 @@ from minkgen.store.layout import StorePaths
 from minkgen.store.snapshot import Snapshot
 from minkgen.workflows.train import emulator_run
 
-__all__ = ["SURROGATES", "NamedSurrogate", "compared_functionals", "load_surrogates"]
+__all__ = ["SURROGATES", "NamedSurrogate", "Tempered", "compared_functionals", "load_surrogates"]
+
+
+@runtime_checkable
+class Tempered(Protocol):
+    """A surrogate whose temperatures can be scaled."""
+
+    def temper(self, scale: float) -> None:
+        """Set the temperatures to the recipe's, times a factor."""
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from minkgen.evaluate.figures.style import TRUE_LINE, draw_field, line_of, new_figure
+from minkgen.evaluate.figures.style import TRUE_LINE, draw_field, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
 
 __all__ = ["InversionCase", "inverted_fields"]
 
@@ -49,6 +49,7 @@ def inverted_fields(
     truth_spectrum: FloatArray,
     spectra: Mapping[str, FloatArray],
     titles: Mapping[str, str],
+    lines: Mapping[str, Mapping[str, Any]],
     tiles: int,
     pixel_km: float,
     attribution: str,
@@ -64,8 +65,8 @@ def inverted_fields(
         Mean power over all inverted tiles, in (mm/h)².
     spectra : mapping of str to array (K,)
         The same of inverted fields, by the surrogate's name.
-    titles : mapping
-        From the names of surrogates to what the legend calls them.
+    titles, lines : mapping
+        From the names of surrogates to what the legend calls them, and to how they are drawn.
     tiles : int
         That the spectra are means of.
     pixel_km : float
@@ -78,16 +79,20 @@ def inverted_fields(
     Figure
     """
     columns = 1 + len(spectra)
-    figure = new_figure(max(2.6 * columns + 0.8, 8.0), 3.0 * len(cases) + 4.0, attribution)
-    heights = [3.0] * len(cases) + [3.8]
-    parts = figure.subfigures(len(cases) + 1, 1, height_ratios=heights, squeeze=False)[:, 0]
-    for case, row in zip(cases, parts[:-1], strict=True):
-        _draw_row(row, case, titles, pixel_km)
-    power, ratio = parts[-1].subplots(1, 2)
+    figure = new_figure(max(2.6 * columns + 0.8, 8.0), 3.1 * len(cases) + 4.0, attribution)
+    heights = [3.0] * len(cases) + [3.6]
+    grid = figure.add_gridspec(len(cases) + 1, 1, height_ratios=heights)
+    for number, case in enumerate(cases):
+        row = grid[number].subgridspec(1, columns)
+        _draw_row(
+            [figure.add_subplot(row[column]) for column in range(columns)], case, titles, pixel_km
+        )
+    below = grid[len(cases)].subgridspec(1, 2)
+    power, ratio = (figure.add_subplot(below[column]) for column in range(2))
     shown = (wavelengths >= 2.0 * pixel_km) & np.isfinite(wavelengths)
     power.plot(wavelengths[shown], truth_spectrum[shown], **TRUE_LINE, markersize=2, label="truth")
     for name, spectrum in spectra.items():
-        line = line_of(name)
+        line = lines[name]
         power.plot(wavelengths[shown], spectrum[shown], **line, markersize=2, label=titles[name])
         ratio.plot(
             wavelengths[shown],
@@ -116,14 +121,15 @@ def _wavelength_axis(axes: Axes) -> None:
 
 
 def _draw_row(
-    row: SubFigure, case: InversionCase, titles: Mapping[str, str], pixel_km: float
+    panels: Sequence[Axes], case: InversionCase, titles: Mapping[str, str], pixel_km: float
 ) -> None:
-    row.suptitle(case.title, fontsize=10)
-    panels = row.subplots(1, 1 + len(case.found), squeeze=False, sharey=True)[0]
     colours = draw_field(panels[0], case.truth, pixel_km)
-    panels[0].set_title("truth", fontsize=9)
+    panels[0].set_title(f"truth\n{case.title}", fontsize=8)
     for panel, (name, field) in zip(panels[1:], case.found.items(), strict=True):
         draw_field(panel, field, pixel_km)
         panel.set_title(f"{titles[name]}\n{case.notes[name]}", fontsize=8)
         panel.set_ylabel("")
-    row.colorbar(colours, ax=list(panels), label="rain rate [mm/h]", shrink=0.8, extend="max")
+        panel.set_yticklabels([])
+    panels[0].figure.colorbar(
+        colours, ax=list(panels), label="rain rate [mm/h]", shrink=0.8, extend="max"
+    )

@@ -136,11 +136,13 @@ def _draw_responses(
     panel: Axes, number: int, responses: ResponseCurves, titles: Mapping[str, str]
 ) -> None:
     every = max(1, len(responses.factors) // 16)
-    style: dict[str, Any] = {"markersize": 3, "markevery": every, "linewidth": 1.2}
+    style: dict[str, Any] = {"markersize": 3, "markevery": every}
     panel.plot(responses.factors, responses.exact[:, number], **TRUE_LINE, **style, label="true")
     for name, values in responses.predicted.items():
         panel.plot(
             responses.factors, values[:, number], **line_of(name), **style, label=titles[name]
         )
+    # Surrogates may be wrong by factors, and the truth be 0.
+    panel.set_yscale("symlog", linthresh=1.0)
     panel.set_xlabel("factor on the cell's rates")
     panel.grid(visible=True, alpha=0.3)

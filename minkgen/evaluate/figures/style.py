@@ -30,7 +30,8 @@ RAIN_COLOURS = "viridis_r"
 RAIN_RANGE_MM_H = (0.1, 100.0)
 DRY_COLOUR = "#ECECEC"
 # The colours of Okabe and Ito, told apart by marker and line, too.
-TRUE_LINE: dict[str, Any] = {"color": "#000000", "marker": "o", "linestyle": "-"}
+# The truth is broad, so that it is seen below what meets it.
+TRUE_LINE: dict[str, Any] = {"color": "#000000", "marker": "o", "linestyle": "-", "linewidth": 2.5}
 _LINES: dict[str, dict[str, Any]] = {
     "exact": {"color": "#009E73", "marker": "D", "linestyle": "-."},
     "analytical": {"color": "#E69F00", "marker": "^", "linestyle": "--"},
