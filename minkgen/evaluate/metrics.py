@@ -33,6 +33,7 @@ __all__ = [
     "ViolationRates",
     "Violations",
     "emulator_scores",
+    "perimeter_of",
     "signed_log1p",
 ]
 
@@ -192,7 +193,7 @@ class EmulatorStatistics:
     Parameters
     ----------
     functionals : tuple of str
-        Names along the first axis of the arrays; `area` and `perimeter` must be among them.
+        Names along the first axis of the arrays; `area` and a perimeter must be among them.
     log1p, physical : Regression
         Of transformed and of physical values.
     log1p_error, absolute_error : array (F, Q)
@@ -231,7 +232,7 @@ class EmulatorStatistics:
         target = np.asarray(target, np.float64)
         _require_comparable(predicted, target, functionals)
         logs, target_logs = signed_log1p(predicted), signed_log1p(target)
-        area, perimeter = functionals.index("area"), functionals.index("perimeter")
+        area, perimeter = functionals.index("area"), perimeter_of(functionals)
         return cls(
             functionals=tuple(functionals),
             log1p=Regression.of(logs, target_logs),
@@ -253,6 +254,27 @@ class EmulatorStatistics:
             predicted=self.predicted.merge(other.predicted),
             target=self.target.merge(other.target),
         )
+
+
+def perimeter_of(functionals: Sequence[str]) -> int:
+    """Return where the perimeter stands that the isoperimetric inequality is asked of: the first.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+
+    Examples
+    --------
+    >>> perimeter_of(("area", "perimeter_closed", "components"))
+    1
+    """
+    for place, name in enumerate(functionals):
+        if name.startswith("perimeter"):
+            return place
+    raise InputError(
+        "there is no perimeter to score", where="functionals", got=", ".join(functionals)
+    )
 
 
 def _require_comparable(

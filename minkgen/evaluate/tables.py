@@ -9,8 +9,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from minkgen.evaluate.metrics import EmulatorScores, ViolationRates
 from minkgen.gamma.functionals import UNITS
@@ -19,7 +21,10 @@ __all__ = [
     "Column",
     "ScoreRow",
     "columns_of",
-    "emulator_rows",
+    "published_columns",
+    "rate_values",
+    "score_values",
+    "seeds_row",
     "table_csv",
     "table_json",
     "table_text",
@@ -38,10 +43,13 @@ class ScoreRow:
         The model, or `targets`.
     scores : dict
         Scores by the column's key; None, or no entry, where the row has none.
+    spreads : dict, optional
+        Standard deviation over seeds, by the column's key, where there are several.
     """
 
     name: str
     scores: dict[str, float | None]
+    spreads: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,24 +116,26 @@ def columns_of(functionals: Sequence[str]) -> tuple[Column, ...]:
         Column("isoperimetric_samples", "isoperimetric [% tiles]", _percent),
         Column("monotonicity_sets", "monotonicity [% sets]", _percent),
         Column("monotonicity_samples", "monotonicity [% tiles]", _percent),
+        Column("unmoved", "unmoved by one cell x 1.5 [% tiles]", _percent),
     )
 
 
-def emulator_rows(name: str, scores: EmulatorScores) -> list[ScoreRow]:
-    """Return the rows of one emulator: the model, and the targets it was held against.
+def published_columns(functionals: Sequence[str]) -> tuple[Column, ...]:
+    """Return the columns that the paper's Table 1 has, too."""
+    wanted = ("loss_counting", "r2_log1p", "isoperimetric_sets")
+    return tuple(
+        column
+        for column in columns_of(functionals)
+        if column.key in wanted or column.key.startswith("r2_log1p_")
+    )
 
-    The targets have violation rates, too (open contours along a tile's frame are shorter than
-    the inequality demands), and no other score.
+
+def score_values(scores: EmulatorScores) -> dict[str, float | None]:
+    """Return the scores of one model by the columns' keys.
 
     Parameters
     ----------
-    name : str
-        The model.
     scores : EmulatorScores
-
-    Returns
-    -------
-    list of ScoreRow
     """
     table = scores.as_dict()
     values: dict[str, float | None] = {
@@ -137,19 +147,53 @@ def emulator_rows(name: str, scores: EmulatorScores) -> list[ScoreRow]:
         values[f"r2_{transform}"] = r2["mean"]
         values |= {f"r2_{transform}_{name}": r2[name] for name in scores.functionals}
     values |= {f"mae_{name}": error for name, error in table["mae"].items()}
-    return [
-        ScoreRow(name, values | _rates(scores.predicted)),
-        ScoreRow("targets", _rates(scores.target)),
-    ]
+    return values | rate_values(scores.predicted)
 
 
-def _rates(rates: ViolationRates) -> dict[str, float | None]:
+def seeds_row(name: str, seeds: Sequence[dict[str, float | None]]) -> ScoreRow:
+    """Return the row of a model that was trained from several seeds: means and spreads.
+
+    A score that any seed lacks is empty; the spread is the sample's standard deviation (n - 1).
+
+    Parameters
+    ----------
+    name : str
+        The model.
+    seeds : sequence of dict
+        Scores of each seed by the column's key, at least one.
+
+    Examples
+    --------
+    >>> row = seeds_row("model", [{"a": 1.0, "b": None}, {"a": 3.0, "b": 1.0}])
+    >>> row.scores, {key: round(value, 3) for key, value in row.spreads.items()}
+    ({'a': 2.0, 'b': None}, {'a': 1.414})
+    """
+    scores: dict[str, float | None] = {}
+    spreads = {}
+    for key in seeds[0]:
+        values = [value for of_seed in seeds if (value := of_seed[key]) is not None]
+        whole = len(values) == len(seeds)
+        scores[key] = float(np.mean(values)) if whole else None
+        if whole and len(seeds) > 1:
+            spreads[key] = float(np.std(values, ddof=1))
+    return ScoreRow(name, scores, spreads)
+
+
+def rate_values(rates: ViolationRates) -> dict[str, float | None]:
+    """Return violation rates by the columns' keys.
+
+    The targets have them, too: open contours along a tile's frame are shorter than the inequality
+    demands.
+    """
     return dict(vars(rates))
 
 
 def _cell(row: ScoreRow, column: Column, empty: str) -> str:
     value = row.scores.get(column.key)
-    return empty if value is None else column.show(value)
+    if value is None:
+        return empty
+    spread = row.spreads.get(column.key)
+    return column.show(value) if spread is None else f"{column.show(value)} ± {column.show(spread)}"
 
 
 def table_text(rows: Sequence[ScoreRow], columns: Sequence[Column]) -> str:
@@ -180,15 +224,17 @@ def table_csv(rows: Sequence[ScoreRow], columns: Sequence[Column]) -> str:
 
     Examples
     --------
-    >>> table_csv([ScoreRow("model", {"a": 0.5})], [Column("a", "A", str), Column("b", "B", str)])
-    'name,a,b\nmodel,0.5,\n'
+    >>> columns = [Column("a", "A", str), Column("b", "B", str)]
+    >>> table_csv([ScoreRow("model", {"a": 0.5}, {"a": 0.1})], columns)
+    'name,a,a_spread,b,b_spread\nmodel,0.5,0.1,,\n'
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["name", *(column.key for column in columns)])
-    writer.writerows(
-        [row.name, *(row.scores.get(column.key) for column in columns)] for row in rows
-    )
+    heads = [(column.key, f"{column.key}_spread") for column in columns]
+    writer.writerow(["name", *(head for pair in heads for head in pair)])
+    for row in rows:
+        pairs = [(row.scores.get(column.key), row.spreads.get(column.key)) for column in columns]
+        writer.writerow([row.name, *(value for pair in pairs for value in pair)])
     return stream.getvalue()
 
 
@@ -198,9 +244,13 @@ def table_json(rows: Sequence[ScoreRow], columns: Sequence[Column]) -> list[dict
     Examples
     --------
     >>> table_json([ScoreRow("targets", {})], [Column("a", "A", str)])
-    [{'name': 'targets', 'a': None}]
+    [{'name': 'targets', 'a': None, 'spread': {}}]
     """
     return [
-        {"name": row.name, **{column.key: row.scores.get(column.key) for column in columns}}
+        {
+            "name": row.name,
+            **{column.key: row.scores.get(column.key) for column in columns},
+            "spread": row.spreads,
+        }
         for row in rows
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 
 from minkgen.gamma.kernel.batches import gamma_batch
 from minkgen.gamma.kernel.compiled import cache_folder
+from minkgen.gamma.kernel.soft import pull_back
 from minkgen.gamma.matrix import gamma_matrix
 from minkgen.gamma.pairs import persistence_pairs
+from minkgen.gamma.soft import SoftGamma
 from minkgen.gamma.weights import weight_maps
 
-__all__ = ["warm_up"]
+__all__ = ["warm_up", "warm_up_soft"]
 
 
 def warm_up() -> None:
@@ -29,6 +32,18 @@ def warm_up() -> None:
         gamma_matrix(pixel, [1.0], pixel_km=1.0)
         persistence_pairs(pixel)
         weight_maps(pixel, pixel_km=1.0)
+
+
+@functools.cache
+def warm_up_soft() -> None:
+    """Compile what `SoftGamma` needs, or read it from the cache: in turns, and once a process."""
+    soft_gamma = SoftGamma([1.0], [0.1], pixel_km=1.0, drizzle_mm_h=0.1, functionals=["area"])
+    with _alone(cache_folder(pull_back)):
+        pixel = np.zeros((1, 1), np.float32)
+        soft_gamma.hard(pixel)
+        soft_gamma.soft(pixel)
+        soft_gamma.push_forward(pixel, pixel)
+        soft_gamma.pull_back(pixel, pixel)
 
 
 @contextmanager

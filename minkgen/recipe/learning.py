@@ -69,10 +69,13 @@ class Analytical(_Soft):
 
     area: Literal["soft", "straight-through"] = "soft"
     perimeter: Literal["central-differences", "crofton"] = "central-differences"
-    opening: bool = Field(default=True, description="soft opening and closing before counting")
+    closing: bool = Field(default=True, description="fill small holes before counting")
+    opening: bool = Field(
+        default=False, description="take small showers off before counting, after the closing"
+    )
     persistence_mask: bool = Field(
         default=True,
-        description="count only where the rate rises by the floor above its neighbours",
+        description="count only near rain that rises by the persistence floor above the threshold",
     )
 
 

@@ -27,8 +27,8 @@ from minkgen.recipe import Tiles
 from minkgen.store.layout import SYNTHETIC_ATTRIBUTION
 from minkgen.store.shards import ShardedRows
 from minkgen.workflows.bench import compute as bench_compute
+from minkgen.workflows.bench import exact, reading, timing
 from minkgen.workflows.bench import fields as bench_fields
-from minkgen.workflows.bench import reading, timing
 from minkgen.workflows.bench import report as bench_report
 from minkgen.workflows.bench.fields import Rain, adversaries, network_like, rain_for_bench
 from minkgen.workflows.bench.reading import reading_ways
@@ -127,6 +127,10 @@ def test_ratios_are_those_of_the_times(report: tuple[dict[str, Any], str]) -> No
     ):
         assert rows[key]["value"] == pytest.approx(ratio(slow, fast)), key
     assert rows["speed"]["value"] == pytest.approx(1e6 / times["gamma"]["median"])
+    for key, name in (("exact", "tiles"), ("exact_dense", "dense"), ("exact_all", "all")):
+        assert rows[key]["value"] == pytest.approx(1e6 / times[f"exact/{name}"]["median"])
+    share = 100 * (1 - ratio("exact/forward", "exact/tiles"))
+    assert rows["exact_backward"]["value"] == pytest.approx(share)
     assert rows["compute_no_op"]["value"] == pytest.approx(times["compute/no_op"]["median"] / 1000)
     assert rows["compute_other"]["value"] == pytest.approx(100 * (0.5 + 0.5) / 8)
     assert result["compute"] == {"samples": 100, "seconds": IdleCompute.spent}
@@ -160,6 +164,8 @@ def test_targets_stand_beside_what_was_measured(report: tuple[dict[str, Any], st
         "worst_case": (None, 2.0),
         "cut_out": (20, None),
         "reading": (0.7, None),
+        "exact": (5000, None),
+        "exact_dense": (5000, None),
         "compute": (60, None),
         "compute_other": (None, 15),
         "compute_workers": (1.6, None),
@@ -259,13 +265,13 @@ def test_numbers_have_three_figures_in_the_text() -> None:
 
 
 def test_a_call_is_repeated_until_it_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call of 15 ms is made twice: 30 ms, over 8 tiles."""
+    """A call of 60 ms is made twice: 120 ms, over 8 tiles."""
     clock = itertools.count()
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: 0.015 * next(clock))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: 0.06 * next(clock))
     calls: list[int] = []
     microseconds = timing._microseconds_per_tile(lambda batch: calls.append(len(batch)), [0] * 4)
     assert calls == [4, 4]
-    assert microseconds == pytest.approx(3750)
+    assert microseconds == pytest.approx(15_000)
 
 
 def test_both_ways_of_reading_read_the_whole_store(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,6 +308,32 @@ def test_without_torch_reading_is_left_out(monkeypatch: pytest.MonkeyPatch) -> N
         assert ways is None
     rows = {row.key: row for row in bench_report.rows(_result())}
     assert rows["reading"].value is rows["reading"].met is None
+
+
+def test_the_exact_surrogate_is_timed_on_tiles_of_10_to_25_percent() -> None:
+    tiles = np.zeros((4, 128, 128), np.float32)
+    for tile, count in zip(tiles, (1638, 1639, 4096, 4097), strict=True):
+        tile.flat[:count] = 1.0
+    rain = _result().rain._replace(tiles=tiles)
+    ways = exact.exact_ways(rain)
+    assert ways is not None
+    np.testing.assert_array_equal(ways.tiles, tiles[[1, 2] * 64])
+    assert (ways.dense > 0).all()
+    timed = {name: (way, batch) for name, way, batch in ways.one_round()}
+    assert set(timed) == {"exact/forward", "exact/tiles", "exact/dense", "exact/all"}
+    gamma = gamma_matrix(ways.tiles, rain.thresholds, pixel_km=2.0)
+    np.testing.assert_array_equal(ways.forward(ways.tiles), gamma[:, :3])
+    for name in ("exact/tiles", "exact/dense", "exact/all"):
+        way, batch = timed[name]
+        assert np.shape(way(batch)) == batch.shape
+    assert exact.exact_ways(rain._replace(tiles=tiles[::3])) is None
+
+
+def test_without_torch_the_exact_surrogate_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "find_spec", lambda name: None)
+    assert exact.exact_ways(rain_for_bench(None, 5)) is None
+    rows = {row.key: row for row in bench_report.rows(_result())}
+    assert rows["exact"].value is rows["exact"].met is rows["exact_backward"].value is None
 
 
 def test_synthetic_rain_is_cut_as_the_store_does() -> None:

@@ -160,6 +160,7 @@ def rows(result: BenchResult) -> list[Row]:
             median("reading/shuffled") if has_reading else None,
             "µs",
         ),
+        *_exact_rows(result),
         *_compute_rows(result),
         Row("warm_seconds", "first γ of a warm process", start.warm_seconds, "s", at_most=1.0),
         Row(
@@ -172,6 +173,32 @@ def rows(result: BenchResult) -> list[Row]:
         Row("import_seconds", "  imports before it", start.import_seconds, "s"),
         Row("cold_seconds", "first γ of a cold process (compiles)", start.cold_seconds, "s"),
         Row("cold_peak_mb", "  peak memory", start.cold_peak_mb, "MB"),
+    ]
+
+
+def _exact_rows(result: BenchResult) -> list[Row]:
+    is_there = "exact/tiles" in result.times
+
+    def speed(name: str) -> float | None:
+        return 1e6 / result.microseconds(f"exact/{name}") if is_there else None
+
+    backward = 1 - result.ratio("exact/forward", "exact/tiles") if is_there else None
+    return [
+        Row(
+            "exact",
+            "exact surrogate, forward and backward",
+            speed("tiles"),
+            "tiles/s",
+            at_least=5000.0,
+        ),
+        Row("exact_dense", "  network-like fields", speed("dense"), "tiles/s", at_least=5000.0),
+        Row("exact_all", "  all eight functionals", speed("all"), "tiles/s"),
+        Row(
+            "exact_backward",
+            "  share of the soft form's gradient",
+            None if backward is None else 100 * backward,
+            "%",
+        ),
     ]
 
 

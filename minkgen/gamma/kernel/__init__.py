@@ -20,10 +20,24 @@ How it works, and why it is exact, is told with pictures in docs/kernel.md. In s
   elder rule, pairs saddles with maxima (components). Saddles that meet one component twice close
   rings: pointers downhill, to minima or to the outside, pair those (holes).
 
-`batches` holds what is called from outside; the modules above it do one step each.
+- With soft steps in place of thresholds, what pixels add is listed and summed (`soft`).
+
+`batches` and `soft` hold what is called from outside; the modules above them do one step each.
 """
 
 from minkgen.gamma.kernel.batches import find_pairs, gamma_batch, map_weights
 from minkgen.gamma.kernel.compiled import LARGEST_TILE, as_kernel_input
+from minkgen.gamma.kernel.soft import Steps, pull_back, push_forward, soft_batch, zero_drizzle
 
-__all__ = ["LARGEST_TILE", "as_kernel_input", "find_pairs", "gamma_batch", "map_weights"]
+__all__ = [
+    "LARGEST_TILE",
+    "Steps",
+    "as_kernel_input",
+    "find_pairs",
+    "gamma_batch",
+    "map_weights",
+    "pull_back",
+    "push_forward",
+    "soft_batch",
+    "zero_drizzle",
+]

@@ -9,14 +9,13 @@ from minkgen.gamma.kernel.compiled import (
     Float32,
     Int32,
     Int64,
-    Pixel,
     UInt8,
     UInt32,
     cached,
     compiled,
 )
 from minkgen.gamma.kernel.encoding import encode, restore_dry
-from minkgen.gamma.kernel.geometry import PERIMETER, write_geometry
+from minkgen.gamma.kernel.geometry import PERIMETER, tabulate_weights, write_geometry
 from minkgen.gamma.kernel.levels import (
     Levels,
     count_outside,
@@ -28,8 +27,8 @@ from minkgen.gamma.kernel.levels import (
     sides_of,
 )
 from minkgen.gamma.kernel.merging import find_tile_pairs, outlives
-from minkgen.gamma.kernel.scratch import Scratch, allocate
-from minkgen.gamma.neighbourhoods import BLOCK_SHAPES, CODES, Neighbourhoods
+from minkgen.gamma.kernel.scratch import Scratch, allocate, in_tile
+from minkgen.gamma.neighbourhoods import BLOCK_SHAPES, Neighbourhoods
 
 __all__ = ["find_pairs", "gamma_batch", "map_weights"]
 
@@ -115,13 +114,6 @@ def gamma_batch(
 
 
 @compiled
-def _in_tile(pixel: Pixel, width: int) -> int:
-    """Turn an index in the padded tile into row times width plus column of the tile."""
-    row, column = np.int64(pixel) // (width + 2) - 1, np.int64(pixel) % (width + 2) - 1
-    return row * width + column  # type: ignore[return-value]
-
-
-@compiled
 def _append_pairs(
     pairs: UInt32, count: int, epsilon: float, width: int, keys: Int32, found: int, out: Int64
 ) -> int:
@@ -129,8 +121,8 @@ def _append_pairs(
     for i in range(count):
         birth, death = pairs[0, i], pairs[1, i]
         if outlives(birth, death, epsilon, keys):
-            out[0, found] = _in_tile(birth, width)
-            out[1, found] = _in_tile(death, width)
+            out[0, found] = in_tile(birth, width)
+            out[1, found] = in_tile(death, width)
             found += 1
     return found
 
@@ -170,7 +162,7 @@ def find_pairs(
             wider = np.empty((2, 2 * needed), np.int64)
             wider[:, :found] = pixels[:, :found]
             pixels = wider
-        pixels[0, found] = _in_tile(essential, width)
+        pixels[0, found] = in_tile(essential, width)
         pixels[1, found] = -1
         found = _append_pairs(
             scratch.component_pairs, of_components, epsilons[0], width, keys, found + 1, pixels
@@ -183,22 +175,6 @@ def find_pairs(
 
 
 @compiled
-def _tabulate_weights(pixel_km: float, tables: Neighbourhoods) -> tuple[Float32, Float32]:
-    """Tabulate what a pixel adds: by functional and code, and `perimeter` by sides and code."""
-    weights = np.zeros((len(FUNCTIONALS), CODES), np.float32)
-    perimeter = np.zeros((16, CODES), np.float32)
-    of_code = np.zeros(len(FUNCTIONALS), np.float32)
-    for code in range(CODES):
-        changes = tables.class_changes[tables.classes[code]]
-        for sides in range(16):
-            write_geometry(changes, tables.outside_changes[code, sides], pixel_km, of_code)
-            perimeter[sides, code] = of_code[PERIMETER]
-        weights[:, code] = of_code
-        weights[PERIMETER, code] = perimeter[0, code]
-    return weights, perimeter
-
-
-@compiled
 def _weigh_pairs(pairs: UInt32, count: int, epsilon: float, keys: Int32, out: Float32) -> None:
     """Add 1 where a pair that outlives epsilon is born, and -1 where it dies."""
     out[:] = 0
@@ -206,8 +182,8 @@ def _weigh_pairs(pairs: UInt32, count: int, epsilon: float, keys: Int32, out: Fl
     for i in range(count):
         birth, death = pairs[0, i], pairs[1, i]
         if outlives(birth, death, epsilon, keys):
-            out.flat[_in_tile(birth, width)] += np.float32(1)
-            out.flat[_in_tile(death, width)] -= np.float32(1)
+            out.flat[in_tile(birth, width)] += np.float32(1)
+            out.flat[in_tile(death, width)] -= np.float32(1)
 
 
 @compiled
@@ -256,7 +232,7 @@ def map_weights(
     count, height, width = tiles.shape
     scratch = allocate(height, width, tables)
     keys, codes = scratch.keys, scratch.codes
-    weights, perimeter = _tabulate_weights(pixel_km, tables)
+    weights, perimeter = tabulate_weights(pixel_km, tables)
     for i in range(count):
         _, components, holes, essential = find_tile_pairs(tiles[i], tables.groups, scratch)
         # Dry pixels have their place in the order, too.
@@ -266,7 +242,7 @@ def map_weights(
             weight_map = out[i, place]
             if functional == COMPONENTS:
                 _weigh_pairs(scratch.component_pairs, components, epsilons[0], keys, weight_map)
-                weight_map.flat[_in_tile(essential, width)] += np.float32(1)
+                weight_map.flat[in_tile(essential, width)] += np.float32(1)
             elif functional == HOLES:
                 _weigh_pairs(scratch.hole_pairs, holes, epsilons[1], keys, weight_map)
             else:

@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 __all__ = [
     "LARGEST_TILE",
+    "Bool",
     "Float32",
+    "Float64",
     "Int32",
     "Int64",
     "Key",
@@ -28,7 +30,9 @@ __all__ = [
     "compiled",
 ]
 
+Bool = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 UInt8 = npt.NDArray[np.uint8]

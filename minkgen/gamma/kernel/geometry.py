@@ -10,8 +10,9 @@ import numpy as np
 
 from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.gamma.kernel.compiled import Float32, Int64, compiled
+from minkgen.gamma.neighbourhoods import CODES, Neighbourhoods
 
-__all__ = ["PERIMETER", "write_geometry"]
+__all__ = ["PERIMETER", "tabulate_weights", "write_geometry"]
 
 AREA = FUNCTIONALS.index("area")
 PERIMETER = FUNCTIONALS.index("perimeter")
@@ -60,3 +61,19 @@ def write_geometry(shapes: Int64, outside: Int64, pixel_km: float, out: Float32)
     # Gray's formulas.
     out[EULER_4] = (one - three + 2 * diagonal) / 4
     out[EULER_8] = (one - three - 2 * diagonal) / 4
+
+
+@compiled
+def tabulate_weights(pixel_km: float, tables: Neighbourhoods) -> tuple[Float32, Float32]:
+    """Tabulate what a pixel adds: by functional and code, and `perimeter` by sides and code."""
+    weights = np.zeros((len(FUNCTIONALS), CODES), np.float32)
+    perimeter = np.zeros((16, CODES), np.float32)
+    of_code = np.zeros(len(FUNCTIONALS), np.float32)
+    for code in range(CODES):
+        changes = tables.class_changes[tables.classes[code]]
+        for sides in range(16):
+            write_geometry(changes, tables.outside_changes[code, sides], pixel_km, of_code)
+            perimeter[sides, code] = of_code[PERIMETER]
+        weights[:, code] = of_code
+        weights[PERIMETER, code] = perimeter[0, code]
+    return weights, perimeter

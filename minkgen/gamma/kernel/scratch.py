@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minkgen.gamma.kernel.compiled import Int32, Int64, UInt8, UInt32, UInt64, compiled
+from minkgen.gamma.kernel.compiled import Int32, Int64, Pixel, UInt8, UInt32, UInt64, compiled
 from minkgen.gamma.neighbourhoods import CODES, MOST_GROUPS, Neighbourhoods
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "ZERO",
     "Scratch",
     "allocate",
+    "in_tile",
 ]
 
 # The key of whatever is outside: below that of every value.
@@ -125,3 +126,10 @@ def allocate(height: int, width: int, tables: Neighbourhoods) -> Scratch:
         ascents,
         descents,
     )
+
+
+@compiled
+def in_tile(pixel: Pixel, width: int) -> int:
+    """Turn an index in the padded tile into row times width plus column of the tile."""
+    row, column = np.int64(pixel) // (width + 2) - 1, np.int64(pixel) % (width + 2) - 1
+    return row * width + column  # type: ignore[return-value]

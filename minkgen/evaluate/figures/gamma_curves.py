@@ -1,13 +1,8 @@
-"""The γ-curve figure: true against predicted functionals over thresholds, beside the field.
-
-Figures are made with matplotlib's object interface: no window, no state of pyplot, nothing left
-open. Matplotlib is imported on use, because importing it writes a font cache into HOME.
-"""
+"""The γ-curve figure (the paper's figure 5): true and predicted functionals over thresholds."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,24 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from minkgen.errors import InputError
-from minkgen.gamma.functionals import UNITS
+from minkgen.evaluate.figures.style import TRUE_LINE, axis_label, draw_field, line_of, new_figure
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["CASE_QUANTILES", "GammaCase", "as_png", "choose_cases", "gamma_curves"]
+__all__ = ["CASE_QUANTILES", "GammaCase", "choose_cases", "gamma_curves"]
 
 # Share of tiles with no more components than the case shown.
 CASE_QUANTILES = {"quiet": 0.10, "fragmented": 0.99}
-
-# Perceptually uniform and safe for colour-blind readers; light rain is light.
-RAIN_COLOURS = "viridis_r"
-RAIN_RANGE_MM_H = (0.1, 100.0)
-DRY_COLOUR = "#ECECEC"
-# Okabe and Ito's black and vermilion, told apart by line style and marker, too.
-TRUE_COLOUR, PREDICTED_COLOUR = "#000000", "#D55E00"
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -47,14 +33,16 @@ class GammaCase:
         Which tile it is, and why it is shown.
     rain_rate : array (H, W)
         In mm/h, north first.
-    target, predicted : array (F, Q)
+    target : array (F, Q)
         γ in physical units.
+    predicted : mapping of str to array (F, Q)
+        γ in physical units by the surrogate's name.
     """
 
     title: str
     rain_rate: FloatArray
     target: FloatArray
-    predicted: FloatArray
+    predicted: Mapping[str, FloatArray]
 
 
 def choose_cases(components: npt.ArrayLike, area: npt.ArrayLike) -> dict[str, int]:
@@ -111,6 +99,7 @@ def _typical(
 def gamma_curves(
     cases: Sequence[GammaCase],
     *,
+    titles: Mapping[str, str],
     thresholds: npt.ArrayLike,
     functionals: Sequence[str],
     pixel_km: float,
@@ -121,6 +110,8 @@ def gamma_curves(
     Parameters
     ----------
     cases : sequence of GammaCase
+    titles : mapping
+        From the names of surrogates to what the legend calls them.
     thresholds : array_like (Q,)
         In mm/h.
     functionals : sequence of str
@@ -134,77 +125,37 @@ def gamma_curves(
     -------
     Figure
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.4 * (1 + len(functionals)), 3.5 * len(cases)), dpi=120)
-    FigureCanvasAgg(figure)
-    figure.set_layout_engine("constrained", rect=(0.0, 0.03, 1.0, 0.97))
+    figure = new_figure(3.4 * (1 + len(functionals)), 3.7 * len(cases) + 0.4, attribution)
     rows = figure.subfigures(len(cases), 1, squeeze=False)[:, 0]
     for case, row in zip(cases, rows, strict=True):
-        _draw_case(row, case, np.asarray(thresholds), functionals, pixel_km)
-    figure.text(0.995, 0.005, attribution, ha="right", va="bottom", fontsize=8)
+        _draw_case(row, case, titles, np.asarray(thresholds), functionals, pixel_km)
     return figure
-
-
-def as_png(figure: Figure) -> bytes:
-    """Return a figure as a PNG image."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    return stream.getvalue()
 
 
 def _draw_case(
     row: SubFigure,
     case: GammaCase,
+    titles: Mapping[str, str],
     thresholds: FloatArray,
     functionals: Sequence[str],
     pixel_km: float,
 ) -> None:
     row.suptitle(case.title, fontsize=11)
     field, *panels = row.subplots(1, 1 + len(functionals))
-    colours = _draw_field(field, case.rain_rate, pixel_km)
+    colours = draw_field(field, case.rain_rate, pixel_km)
     row.colorbar(colours, ax=field, label="rain rate [mm/h]", shrink=0.85, extend="max")
     for number, (panel, name) in enumerate(zip(panels, functionals, strict=True)):
-        panel.plot(
-            thresholds, case.target[number], "o-", color=TRUE_COLOUR, markersize=3, label="true"
-        )
-        panel.plot(
-            thresholds,
-            case.predicted[number],
-            "s--",
-            color=PREDICTED_COLOUR,
-            markersize=3,
-            label="predicted",
-        )
+        panel.plot(thresholds, case.target[number], **TRUE_LINE, markersize=3, label="true")
+        for surrogate, predicted in case.predicted.items():
+            label = titles[surrogate]
+            panel.plot(
+                thresholds, predicted[number], **line_of(surrogate), markersize=3, label=label
+            )
         panel.set_xscale("log")
-        panel.set_ylim(bottom=0.0)
+        shown = [case.target[number], *(each[number] for each in case.predicted.values())]
+        if min(float(values.min()) for values in shown) >= 0.0:
+            panel.set_ylim(bottom=0.0)
         panel.set_xlabel("threshold [mm/h]")
-        panel.set_ylabel(_axis_label(name))
+        panel.set_ylabel(axis_label(name))
         panel.grid(visible=True, alpha=0.3)
-    panels[0].legend()
-
-
-def _axis_label(functional: str) -> str:
-    unit = UNITS[functional].replace("km2", "km²")
-    return functional if unit == "1" else f"{functional} [{unit}]"
-
-
-def _draw_field(axes: Axes, rain_rate: FloatArray, pixel_km: float) -> ScalarMappable:
-    """Draw a tile with north at the top and axes in km from its south-west corner."""
-    from matplotlib.colors import LogNorm
-
-    height, width = (pixel_km * side for side in rain_rate.shape)
-    low, high = RAIN_RANGE_MM_H
-    image = axes.imshow(
-        np.ma.masked_less_equal(rain_rate, 0.0),
-        origin="upper",  # row 0 is the northernmost
-        extent=(0.0, width, 0.0, height),
-        norm=LogNorm(low, high),
-        cmap=RAIN_COLOURS,
-        interpolation="nearest",
-    )
-    axes.set_facecolor(DRY_COLOUR)
-    axes.set_xlabel("east [km]")
-    axes.set_ylabel("north [km]")
-    return image
+    panels[0].legend(fontsize=8)
