@@ -126,8 +126,8 @@ def _next(study: optuna.Study, seed: int) -> tuple[int, dict[str, float]]:
     # A sampler for each trial, so that an interrupted search draws what it would have drawn.
     state = np.random.SeedSequence((seed, len(study.trials))).generate_state(1)
     study.sampler = optuna.samplers.TPESampler(seed=int(state[0]))
-    trial = study.ask(SPACE)
-    return trial.number, trial.params
+    new = study.ask(SPACE)
+    return new.number, new.params
 
 
 def _with(recipe: Recipe, found: dict[str, float]) -> Recipe:

@@ -69,6 +69,8 @@ def test_a_source_is_a_folder_a_name_or_an_address_and_settings_refine_it(
         (["ingest", "a", "b"], "unexpected extra argument"),
         (["digest"], "No such command 'digest'"),
         (["train", "gan", "a.yaml"], "No such command 'gan'"),
+        (["train", "emulator", "demo", "--arch", "gan"], "emulator.architecture: "),
+        (["train", "emulator", "demo", "--tune", "9", "--seeds", "3"], "searches with one seed"),
         (["compute", "a.yaml", "--workers", "0"], "0 is not in the range"),
         (["compute", "demo", "--cluster", "slurm"], "cluster.slurm.site: field required"),
         (["compute", "demo", "--cluster", "slum"], "cluster.address.address: string should match"),

@@ -140,6 +140,18 @@ def test_a_signal_to_one_process_ends_both(snapshot: Snapshot, tmp_path: Path) -
         fit_emulator(snapshot, settings, tmp_path, progress=ignore)
 
 
+@pytest.mark.slow
+def test_a_process_that_dies_is_named(snapshot: Snapshot, tmp_path: Path) -> None:
+    def kill(report: TrainingProgress) -> None:
+        if (report.epoch, report.batch) == (1, 2):
+            for process in multiprocessing.active_children():
+                process.kill()
+
+    with pytest.raises(TrainingError, match="another process of the training has died"):
+        fit_emulator(snapshot, Emulator(**SMALL), tmp_path, progress=kill, devices=2)
+    assert not multiprocessing.active_children()
+
+
 def test_what_cannot_be_shared_is_refused(snapshot: Snapshot, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="shared evenly"):
         fit_emulator(

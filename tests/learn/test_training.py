@@ -15,7 +15,7 @@ from minkgen.learn.checkpoints import load_emulator, read_checkpoint, read_tenso
 from minkgen.learn.data import TileReader
 from minkgen.learn.emulators import EmulatorNetwork, predict
 from minkgen.learn.training import BEST, LAST, METRICS, TrainingProgress, fit_emulator
-from minkgen.recipe import Emulator
+from minkgen.recipe import Architecture, Emulator
 from minkgen.store.snapshot import Snapshot
 from tests.learn.conftest import SIZE
 
@@ -154,6 +154,16 @@ def test_a_finished_run_is_left_alone(snapshot: Snapshot, trained: Path) -> None
 
 def test_training_learns(trained: Path) -> None:
     losses = [record["validation"]["counting"]["total"] for record in lines(trained)]
+    assert min(losses) < 0.75 * losses[0]
+
+
+@pytest.mark.parametrize("architecture", ["lip-cnn", "cnn-constrained", "cnn"])
+def test_every_architecture_learns(
+    snapshot: Snapshot, tmp_path: Path, architecture: Architecture
+) -> None:
+    settings = uninterrupted().model_copy(update={"architecture": architecture})
+    fit_emulator(snapshot, settings, tmp_path, progress=ignore)
+    losses = [record["validation"]["counting"]["total"] for record in lines(tmp_path)]
     assert min(losses) < 0.75 * losses[0]
 
 

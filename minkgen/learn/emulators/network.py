@@ -131,7 +131,8 @@ def input_gradient_norms(emulator: EmulatorNetwork, rain_rate_BHW: Tensor) -> Te
         x_BCHW = emulator.normalised(rain_rate_BHW).detach().requires_grad_()
         means_B = signed_log1p(emulator.gamma_of(x_BCHW)).mean(dim=(1, 2))
         (gradient_BCHW,) = torch.autograd.grad(means_B.sum(), x_BCHW)
-    return torch.linalg.vector_norm(gradient_BCHW.flatten(1), dim=1)
+    norms_B: Tensor = torch.linalg.vector_norm(gradient_BCHW.flatten(1), dim=1)
+    return norms_B
 
 
 def predict(surrogate: Surrogate, rain_rate: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

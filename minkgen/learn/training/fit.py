@@ -33,9 +33,7 @@ from minkgen.store.snapshot import Snapshot
 
 __all__ = ["fit_emulator"]
 
-# Of 128 x 128 pixels in float32, and its γ.
-TILE_BYTES = 4 * (128 * 128 + 3 * 21)
-# Of a GPU's free memory; a batch of 128 tiles takes some 10 GB in the widest network.
+# Of a GPU's free memory that a split may take; the network's activations need the rest.
 MEMORY_SHARE = 0.4
 
 
@@ -154,13 +152,22 @@ def _fit(
     )
 
 
-def _reader(device: torch.device, *arguments: Any, **choices: Any) -> TileReader:
+def _reader(
+    device: torch.device,
+    snapshot: Snapshot,
+    split: str,
+    functionals: tuple[str, ...],
+    **choices: Any,
+) -> TileReader:
     """Return a reader whose tiles lie on a GPU, if one trains and they leave room for the rest."""
-    reader = TileReader(*arguments, **choices)
+    reader = TileReader(snapshot, split, functionals, **choices)
     if device.type == "cuda":
+        values = snapshot.tile_size**2 + len(functionals) * len(snapshot.thresholds)
         free_bytes, _ = torch.cuda.mem_get_info(device)
-        if reader.samples * TILE_BYTES < free_bytes * MEMORY_SHARE:
-            return TileReader(*arguments, **choices, in_memory=True, device=device)
+        if 4 * values * reader.samples < MEMORY_SHARE * free_bytes:
+            return TileReader(
+                snapshot, split, functionals, **choices, in_memory=True, device=device
+            )
     return reader
 
 
