@@ -224,7 +224,10 @@ class _ExactFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient_BFQ: Tensor) -> tuple[Tensor, None]:
-        return _Derivative.apply(ctx.call.pull_back, *ctx.saved_tensors, gradient_BFQ), None  # type: ignore[no-untyped-call]
+        slopes_BHW: Tensor = _Derivative.apply(  # type: ignore[no-untyped-call]
+            ctx.call.pull_back, *ctx.saved_tensors, gradient_BFQ
+        )
+        return slopes_BHW, None
 
     @staticmethod
     def jvp(ctx: Any, direction_BHW: Tensor, _: None) -> Tensor:

@@ -186,7 +186,7 @@ def test_gradients_equal_finite_differences_in_float64(name: str, seed: int) -> 
         derivative = soft.push_forward(field, direction.astype(np.float32))[0]
         assert np.abs(difference).max() > 1.0
         np.testing.assert_allclose(
-            derivative, difference, rtol=1e-3, atol=1e-4 * np.abs(difference).max()
+            derivative, difference, rtol=1e-3, atol=1e-5 * np.abs(difference).max()
         )
         gradient = random.standard_normal((1, 6)).astype(np.float32)
         slope = (soft.pull_back(field, gradient).astype(np.float64) * direction).sum()
@@ -246,13 +246,14 @@ def test_a_component_dies_at_its_saddle_in_the_drizzle() -> None:
     np.testing.assert_array_equal(slopes[0, [0, 2, 3]], 0)
 
 
-def test_a_component_that_dies_in_dry_ground_pulls_at_no_pixel_of_it() -> None:
-    """Not even where the dry pixel in which the kernel lets it die is on a step before zeroing."""
-    field = np.array([[0.0, 0.0], [0.0, 0.0], [2.0, 0.0], [0.0, 0.0], [3.0, 0.0]], np.float32)
-    soft = _soft([0.1, 2.0], functionals=["components"])
+def test_a_component_that_dies_in_dry_ground_pulls_at_its_maximum_only() -> None:
+    """Not in the first of the zeroed pixels, where the kernel lets it die, though on a step."""
+    field = np.array([[0.095, 0.0], [0.0, 0.0], [2.0, 0.0], [0.0, 0.0], [3.0, 0.0]], np.float32)
+    soft = _soft([0.1, 2.0], functionals=["components"], min_persistence=0.5)
     expected = np.zeros_like(field)
     expected[2, 0] = 0.75 / 0.2
-    np.testing.assert_allclose(soft.pull_back(field, np.ones((1, 2), np.float32)), expected)
+    slopes = soft.pull_back(field, np.ones((1, 2), np.float32))
+    np.testing.assert_allclose(slopes, expected, rtol=1e-6)
 
 
 def test_no_gradient_away_from_all_steps() -> None:

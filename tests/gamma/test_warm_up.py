@@ -35,10 +35,10 @@ def start(cache: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_two_processes_compile_once(tmp_path: Path) -> None:
-    """About a minute: the whole kernel is compiled, once."""
+    """About a minute: the whole kernel is compiled, every function by one of the two."""
     with start(tmp_path) as first, start(tmp_path) as second:
         compiled = [process.communicate(timeout=500)[0].split()[-1] for process in (first, second)]
-    assert sorted(compiled) == ["0", "7"]
+    assert sum(map(int, compiled)) == 7
 
 
 def test_a_process_waits_for_the_one_that_warms_up(tmp_path: Path) -> None:

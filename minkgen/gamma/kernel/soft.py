@@ -45,7 +45,6 @@ MORE_COLUMNS = 4
 # Shrunk by a power of two drizzle keeps its order, and a lifetime that ends in it is, in float64,
 # what it is without drizzle.
 SHRINKING, GROWING = np.float32(2.0**-64), 2.0**64
-INFINITY = np.float32(np.inf)
 
 
 class Steps(NamedTuple):
@@ -137,7 +136,7 @@ def _allocate_events(height: int, width: int) -> Events:
 
 @compiled
 def _shrink_drizzle(rain_rate: Float32, steps: Steps, field: Float32) -> None:
-    """Write the field that order and lifetimes are taken from: missing and dry pixels are 0.
+    """Write the field that order and lifetimes are taken from: dry pixels are 0.
 
     Drizzle that is on a step is there, but shrunk.
     """
@@ -148,7 +147,7 @@ def _shrink_drizzle(rain_rate: Float32, steps: Steps, field: Float32) -> None:
         for column in range(field.shape[1]):
             rate = source[column]
             kept = rate if rate >= drizzle else rate * SHRINKING
-            target[column] = kept if rate >= lowest and rate < INFINITY else np.float32(0)
+            target[column] = kept if rate >= lowest else np.float32(0)
 
 
 @compiled
@@ -200,7 +199,7 @@ def _list_events(
         for row in range(height):
             for column in range(0, width, frame_step(row, height, width)):
                 pixel = np.uint32((row + 1) * (width + 2) + 1 + column)
-                # Codes of the background are left over from other tiles.
+                # Dry pixels are on no step.
                 if keys[pixel] > 0:
                     events.pixels[count] = pixel
                     events.columns[count] = first_of_more + FRAME
