@@ -1,7 +1,7 @@
 """Training of an emulator: a loop that is stopped and resumed after any batch.
 
-`fit` reads like a page, `steps` are what it repeats, `state` is what a checkpoint holds, `devices`
-are the processes it runs in, `signals` end it, `reports` tell how far it is.
+`fit` reads like a page, `steps` are what it repeats, `ahead` reads for them, `state` is what a
+checkpoint holds, `devices` are the processes, `signals` end it, `reports` tell how far it is.
 """
 
 from minkgen.learn.training.devices import process_rank

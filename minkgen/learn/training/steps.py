@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from minkgen.learn.checkpoints import write_tensors
 from minkgen.learn.data import Batch, ShuffledTiles, TileReader
 from minkgen.learn.emulators.network import input_gradient_norms, spectral_product
 from minkgen.learn.losses import minkowski_terms
+from minkgen.learn.training.ahead import read_ahead
 from minkgen.learn.training.devices import sum_over_ranks
 from minkgen.learn.training.reports import TrainingProgress
 from minkgen.learn.training.signals import STOP_SIGNALS, StopSignals
@@ -58,23 +60,24 @@ def train_epoch(
     run.emulator.train()
     epoch, sums = run.epoch + 1, run.running
     waiting = perf_counter()
-    for batch in training.epoch(epoch, done=sums.batches):
-        began = perf_counter()
-        number = sums.batches + 1
-        _seed(run.settings.seed, epoch, number, fabric.global_rank)
-        where = f"epoch {epoch}, batch {number}"
-        step = _train_step(fabric, run, batch, signals, where=where, folder=folder)
-        sums.batches = number
-        sums.samples += step.samples
-        sums.terms = (np.array(sums.terms) + step.terms * step.samples).tolist()
-        loss = float(step.terms.sum())
-        progress(TrainingProgress(epoch, run.settings.epochs, number, training.batches, loss))
-        ended = perf_counter()
-        sums.data_seconds += began - waiting
-        sums.step_seconds += ended - began
-        waiting = ended
-        if step.stop is not None:
-            return step.stop
+    with closing(read_ahead(training.epoch(epoch, done=sums.batches))) as batches:
+        for batch in batches:
+            began = perf_counter()
+            number = sums.batches + 1
+            _seed(run.settings.seed, epoch, number, fabric.global_rank)
+            where = f"epoch {epoch}, batch {number}"
+            step = _train_step(fabric, run, batch, signals, where=where, folder=folder)
+            sums.batches = number
+            sums.samples += step.samples
+            sums.terms = (np.array(sums.terms) + step.terms * step.samples).tolist()
+            loss = float(step.terms.sum())
+            progress(TrainingProgress(epoch, run.settings.epochs, number, training.batches, loss))
+            ended = perf_counter()
+            sums.data_seconds += began - waiting
+            sums.step_seconds += ended - began
+            waiting = ended
+            if step.stop is not None:
+                return step.stop
     return None
 
 
