@@ -20,6 +20,7 @@ from minkgen.gamma.functionals import UNITS
 __all__ = [
     "Column",
     "ScoreRow",
+    "Table",
     "columns_of",
     "published_columns",
     "rate_values",
@@ -27,6 +28,8 @@ __all__ = [
     "seeds_row",
     "table_csv",
     "table_json",
+    "table_markdown",
+    "table_rows",
     "table_text",
 ]
 
@@ -50,6 +53,30 @@ class ScoreRow:
     name: str
     scores: dict[str, float | None]
     spreads: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with what is said above it.
+
+    Parameters
+    ----------
+    title : str
+    rows : sequence of ScoreRow
+    columns : sequence of Column
+    """
+
+    title: str
+    rows: Sequence[ScoreRow]
+    columns: Sequence[Column]
+
+    def as_text(self) -> str:
+        """Return title and table for a terminal."""
+        return f"{self.title}\n{table_text(self.rows, self.columns)}"
+
+    def as_markdown(self) -> str:
+        """Return title and table as Markdown."""
+        return f"{self.title}:\n\n{table_markdown(self.rows, self.columns)}"
 
 
 @dataclass(frozen=True)
@@ -254,3 +281,39 @@ def table_json(rows: Sequence[ScoreRow], columns: Sequence[Column]) -> list[dict
         }
         for row in rows
     ]
+
+
+def table_rows(listed: Sequence[dict[str, Any]]) -> list[ScoreRow]:
+    """Return the rows that `table_json` listed.
+
+    Examples
+    --------
+    >>> table_rows([{"name": "targets", "a": None, "spread": {}}])
+    [ScoreRow(name='targets', scores={'a': None}, spreads={})]
+    """
+    return [
+        ScoreRow(
+            row["name"],
+            {key: value for key, value in row.items() if key not in ("name", "spread")},
+            row["spread"],
+        )
+        for row in listed
+    ]
+
+
+def table_markdown(rows: Sequence[ScoreRow], columns: Sequence[Column]) -> str:
+    """Return the table as Markdown, transposed as `table_text` has it.
+
+    Examples
+    --------
+    >>> print(table_markdown([ScoreRow("model", {"a": 0.5})], [Column("a", "A", str)]))
+    | score | model |
+    | --- | ---: |
+    | A | 0.5 |
+    """
+    lines = [
+        ["score", *(row.name for row in rows)],
+        ["---", *("---:" for _ in rows)],
+        *([column.title, *(_cell(row, column, EMPTY) for row in rows)] for column in columns),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

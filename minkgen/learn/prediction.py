@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +19,18 @@ from torch import Tensor
 from minkgen.errors import InputError
 from minkgen.learn.surrogate import Surrogate
 
-__all__ = ["Throughput", "measure_throughput", "predict", "tiles_tensor"]
+__all__ = ["Throughput", "measure_throughput", "on_best_device", "predict", "tiles_tensor"]
 
 FloatArray = npt.NDArray[np.float32]
+AnySurrogate = TypeVar("AnySurrogate", bound=Surrogate)
 
 # Timed calls of each kind, after one that is not timed; their median is reported.
 REPEATS = 5
+
+
+def on_best_device(surrogate: AnySurrogate) -> AnySurrogate:
+    """Move a surrogate to a GPU, where torch sees one, and return it."""
+    return surrogate.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def tiles_tensor(surrogate: Surrogate, rain_rate: npt.NDArray[np.floating]) -> Tensor:

@@ -28,9 +28,8 @@ def test_a_class_holds_its_upper_edge():
 
 
 def test_drizzle_is_compared_in_float32():
-    # 0.1 in float64 is below float32(0.1): comparing in float64 would call these pixels dry or wet
-    # by luck.
-    assert wet_classes(np.full((1, 2, 2), np.float32(0.1)), 0.1).tolist() == [4]
+    # float32(0.7) lies below 0.7: a pixel at the threshold would be dry in float64.
+    assert wet_classes(np.full((1, 2, 2), np.float32(0.7)), 0.7).tolist() == [4]
 
 
 def test_classes_together_are_the_whole():

@@ -13,10 +13,11 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from minkgen.errors import InputError
-from minkgen.learn.emulators import EmulatorDesign, EmulatorNetwork, predict
+from minkgen.learn.emulators import EmulatorDesign, EmulatorNetwork
 from minkgen.learn.emulators.heads import ConstrainedHeads
 from minkgen.learn.emulators.network import input_gradient_norms, spectral_product
 from minkgen.learn.losses import signed_log1p
+from minkgen.learn.prediction import predict
 from minkgen.learn.surrogate import GammaDefinition
 from minkgen.recipe import Architecture
 

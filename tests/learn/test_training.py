@@ -13,7 +13,8 @@ from minkgen.errors import EmptySplitError, TrainingError
 from minkgen.evaluate.metrics import EmulatorStatistics, emulator_scores
 from minkgen.learn.checkpoints import load_emulator, read_checkpoint, read_tensors, write_tensors
 from minkgen.learn.data import TileReader
-from minkgen.learn.emulators import EmulatorNetwork, predict
+from minkgen.learn.emulators import EmulatorNetwork
+from minkgen.learn.prediction import predict
 from minkgen.learn.training import BEST, LAST, METRICS, TrainingProgress, fit_emulator
 from minkgen.recipe import Architecture, Emulator
 from minkgen.store.snapshot import Snapshot

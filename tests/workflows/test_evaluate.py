@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import runpy
 import shutil
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -289,6 +291,28 @@ def test_the_mechanism_holds_exact_and_foretold_responses(
     assert 0 < content["surrogates"][NETWORK]["attribution_in_cell"] < 1
     assert mechanism.text in (mechanism.folder / "mechanism.txt").read_text()
     assert imread(mechanism.figure).ndim == 3
+
+
+def test_the_page_of_results_is_made_of_the_files(
+    trained: Recipe, result: EvaluateResult, tmp_path: Path
+) -> None:
+    mechanism = evaluate_mechanism(trained, surrogates=[NETWORK])
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text("name: small\n")
+    script = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "results.py"))
+    page = script["write"]([(recipe, result.folder)], tmp_path).read_text()
+    scores = result.content["table"][0]
+    mean, spread = scores["r2_log1p_area"], scores["spread"]["r2_log1p_area"]
+    assert f"| R2 area | {mean:.3f} ± {spread:.3f} | - |" in page
+    response = mechanism.content["surrogates"][NETWORK]["response"]["area"]
+    assert f"| response of area [% of the exact] | {100 * response:.1f} |" in page
+    assert "about a million tiles" in page
+    assert "name: small" in page
+    assert result.content["attribution"] in page
+    shown = re.findall(r"\]\((images/results-.*?png)\)", page)
+    assert len(shown) >= 3
+    for picture in shown:
+        assert imread(tmp_path / picture).ndim == 3
 
 
 def test_a_surrogate_with_temperatures_is_inverted_cooling_too_and_ends_as_it_was(

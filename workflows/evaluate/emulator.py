@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minkgen.evaluate.figures import GammaCase, as_png, gamma_curves
-from minkgen.evaluate.tables import columns_of, table_csv, table_json, table_text
+from minkgen.evaluate.tables import columns_of, table_csv, table_json
 from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.learn.data import TileReader
 from minkgen.learn.prediction import measure_throughput
@@ -21,7 +21,7 @@ from minkgen.workflows.evaluate.fidelity import evaluate_fidelity
 from minkgen.workflows.evaluate.scores import ScoredSubject, score_subject
 from minkgen.workflows.evaluate.subject import Subject, open_subject
 from minkgen.workflows.evaluate.surrogates import predict_functionals
-from minkgen.workflows.evaluate.text import scores_text
+from minkgen.workflows.evaluate.tables import headline, score_tables
 from minkgen.workflows.progress import Progress, Silent
 
 __all__ = ["EvaluateResult", "evaluate_emulator"]
@@ -99,15 +99,15 @@ def evaluate_emulator(
     }
     fidelity = evaluate_fidelity(subject, progress)
     throughput = _throughput(subject, progress)
-    text = scores_text(content, scored.rows, fidelity, throughput)
+    tables = score_tables(content, fidelity, throughput)
+    text = "\n\n".join([headline(content), *(table.as_text() for table in tables)])
     folder = subject.folder
     write_bytes(folder / FIGURE, _figure(subject, scored))
     write_bytes(folder / "scores.csv", table_csv(scored.rows, columns).encode())
     write_bytes(folder / "scores.txt", f"{text}\n".encode())
     write_json(folder / "throughput.json", throughput, readable=True)
     write_json(folder / "scores.json", content, readable=True)
-    table = table_text(scored.rows, columns)
-    return EvaluateResult(folder, content, table, folder / FIGURE)
+    return EvaluateResult(folder, content, tables[0].as_text(), folder / FIGURE)
 
 
 def _throughput(subject: Subject, progress: Progress) -> dict[str, Any]:

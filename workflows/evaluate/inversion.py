@@ -14,7 +14,6 @@ from minkgen.errors import InputError
 from minkgen.evaluate.figures import InversionCase, as_png, inverted_fields, line_of
 from minkgen.evaluate.metrics import EmulatorStatistics, emulator_scores
 from minkgen.evaluate.spectra import radial_spectrum, spectral_ratio, wavelengths_km
-from minkgen.evaluate.tables import Column, ScoreRow, table_text
 from minkgen.learn.inversion import InversionSettings, invert
 from minkgen.learn.surrogate import Surrogate
 from minkgen.recipe import Recipe
@@ -23,6 +22,7 @@ from minkgen.workflows.evaluate.emulator import EvaluateResult
 from minkgen.workflows.evaluate.fidelity import spread_tiles
 from minkgen.workflows.evaluate.subject import Subject, drizzle_zeroed, open_subject
 from minkgen.workflows.evaluate.surrogates import Tempered
+from minkgen.workflows.evaluate.tables import inversion_table
 from minkgen.workflows.progress import Progress, Silent
 
 __all__ = ["evaluate_inversion"]
@@ -131,9 +131,9 @@ def evaluate_inversion(
         "wavelengths_km": _wavelengths(subject)[1:].tolist(),
         "truth_spectrum": radial_spectrum(tiles).mean(axis=0)[1:].tolist(),
     }
-    text = _text(content)
+    text = inversion_table(content).as_text()
     write_bytes(subject.folder / FIGURE, _figure(subject, content, tiles, found, ways))
-    write_bytes(subject.folder / "inversion.txt", f"{text}\n".encode())
+    write_bytes(subject.folder / "inversion.txt", f"{text}\n\n{content['attribution']}\n".encode())
     write_json(subject.folder / "inversion.json", content, readable=True)
     return EvaluateResult(subject.folder, content, text, subject.folder / FIGURE)
 
@@ -191,37 +191,6 @@ def _judged(subject: Subject, tiles: FloatArray, found: FloatArray) -> dict[str,
         "spectrum": spectrum[1:].tolist(),
         "rapsd": compared,
     }
-
-
-def _text(content: dict[str, Any]) -> str:
-    columns = [
-        Column("loss", "L_M of the exact γ (counting)", "{:.3f}".format),
-        *(
-            Column(f"mae_{name}", f"MAE {name} [{content['units'][name]}]", "{:.4g}".format)
-            for name in content["functionals"]
-        ),
-        Column("ratio", "RAPSD ratio, truth / inverted", "{:.3g}".format),
-        Column("log_ratio", "RAPSD mean |log ratio|", "{:.3g}".format),
-    ]
-    named = {"noise to begin with": content["start"]} | {
-        result["title"]: result for result in content["surrogates"].values()
-    }
-    rows = [
-        ScoreRow(
-            title,
-            {
-                "loss": result["exact_loss"]["counting"],
-                **{f"mae_{name}": error for name, error in result["mae"].items()},
-                **(result["rapsd"] or {}),
-            },
-        )
-        for title, result in named.items()
-    ]
-    head = (
-        f"{content['split']} split of {content['snapshot']}: {len(content['rows'])} tiles inverted "
-        f"in {content['settings']['steps']} steps of Adam\n{content['attribution']}"
-    )
-    return f"{head}\n\n{table_text(rows, columns)}"
 
 
 def _figure(

@@ -9,13 +9,13 @@ import numpy as np
 
 from minkgen.evaluate.figures import ResponseCurves, as_png, response_of_a_cell
 from minkgen.evaluate.mechanism import FACTORS, cell_test, response_shares, threshold_to_cross
-from minkgen.evaluate.tables import Column, ScoreRow, table_text
 from minkgen.learn.fidelity import attribution
 from minkgen.recipe import Recipe
 from minkgen.store.files import write_bytes, write_json
 from minkgen.workflows.evaluate.emulator import EvaluateResult
 from minkgen.workflows.evaluate.subject import open_subject
 from minkgen.workflows.evaluate.surrogates import predict_functionals
+from minkgen.workflows.evaluate.tables import mechanism_table
 from minkgen.workflows.progress import Progress, Silent
 
 __all__ = ["evaluate_mechanism"]
@@ -85,7 +85,7 @@ def evaluate_mechanism(
             for name, gamma in predicted.items()
         },
     }
-    text = _text(content)
+    text = mechanism_table(content).as_text()
     figure = response_of_a_cell(
         test.rain_rate,
         test.cell,
@@ -111,27 +111,3 @@ def _share_in_cell(values: np.ndarray[Any, Any], cell: np.ndarray[Any, Any]) -> 
     """Return how much of all attribution lies in the cell; None where there is none at all."""
     total = float(values.sum())
     return float(values[cell].sum()) / total if total > 0 else None
-
-
-def _text(content: dict[str, Any]) -> str:
-    columns = [
-        *(
-            Column(name, f"response of {name} [% of the exact]", lambda share: f"{100 * share:.1f}")
-            for name in content["functionals"]
-        ),
-        Column("attribution", "attribution in the cell [%]", lambda share: f"{100 * share:.1f}"),
-    ]
-    rows = [
-        ScoreRow(
-            content["about"][name]["title"],
-            {**result["response"], "attribution": result["attribution_in_cell"]},
-        )
-        for name, result in content["surrogates"].items()
-    ]
-    cell = content["cell"]
-    head = (
-        f"One cell of {cell['pixels']} pixels ({100 * cell['share']:.1f} % of the tile), peak "
-        f"{cell['peak_mm_h']:.1f} mm/h, scaled by {content['factors'][0]:g} to "
-        f"{content['factors'][-1]:g}"
-    )
-    return f"{head}\n\n{table_text(rows, columns)}"

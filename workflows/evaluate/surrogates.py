@@ -14,7 +14,7 @@ from minkgen.learn.analytical import AnalyticalGamma
 from minkgen.learn.checkpoints import load_emulator, read_tensors, write_tensors
 from minkgen.learn.exact import ExactGamma
 from minkgen.learn.pcr import PcrDesign, PcrGamma, fit_pcr
-from minkgen.learn.prediction import predict
+from minkgen.learn.prediction import on_best_device, predict
 from minkgen.learn.surrogate import GammaDefinition, Surrogate
 from minkgen.learn.training import BEST, training_budget
 from minkgen.recipe import Architecture, Recipe, digest
@@ -184,7 +184,7 @@ def _network(recipe: Recipe, snapshot: Snapshot, name: str) -> NamedSurrogate | 
         run = emulator_run(recipe.store, snapshot, of_seed)
         if not (run / BEST).exists():
             break
-        seeds[seed] = load_emulator(run / BEST, snapshot)
+        seeds[seed] = on_best_device(load_emulator(run / BEST, snapshot))
         runs[str(seed)] = {"run": run.name, **training_budget(run)}
         seed += 1
     if not seeds:

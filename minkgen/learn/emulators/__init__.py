@@ -5,6 +5,6 @@ that into γ, `network` is the surrogate made of both.
 """
 
 from minkgen.learn.emulators.design import EmulatorDesign
-from minkgen.learn.emulators.network import EmulatorNetwork, predict
+from minkgen.learn.emulators.network import EmulatorNetwork
 
-__all__ = ["EmulatorDesign", "EmulatorNetwork", "predict"]
+__all__ = ["EmulatorDesign", "EmulatorNetwork"]

@@ -5,8 +5,6 @@ Shape suffixes: B samples, F functionals, Q thresholds, H rows (north first), W 
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +15,7 @@ from minkgen.learn.emulators.trunks import Trunk
 from minkgen.learn.losses import signed_log1p
 from minkgen.learn.surrogate import Surrogate, zero_drizzle
 
-__all__ = ["EmulatorNetwork", "input_gradient_norms", "predict", "spectral_product"]
+__all__ = ["EmulatorNetwork", "input_gradient_norms", "spectral_product"]
 
 
 class EmulatorNetwork(Surrogate):
@@ -133,34 +131,3 @@ def input_gradient_norms(emulator: EmulatorNetwork, rain_rate_BHW: Tensor) -> Te
         (gradient_BCHW,) = torch.autograd.grad(means_B.sum(), x_BCHW)
     norms_B: Tensor = torch.linalg.vector_norm(gradient_BCHW.flatten(1), dim=1)
     return norms_B
-
-
-def predict(surrogate: Surrogate, rain_rate: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return γ of a batch of tiles, without gradients.
-
-    Parameters
-    ----------
-    surrogate : Surrogate
-        In evaluation mode, as `load_emulator` returns it.
-    rain_rate : array (B, H, W)
-        In mm/h, north first.
-
-    Returns
-    -------
-    array (B, F, Q)
-        In physical units.
-
-    Raises
-    ------
-    InputError
-        If it is in training mode: an emulator's power iteration would change it.
-    """
-    if surrogate.training:
-        raise InputError(
-            "the surrogate is in training mode, in which calling it changes it",
-            hint="call its eval() first",
-        )
-    with torch.inference_mode():
-        gamma_BFQ = surrogate(torch.from_numpy(rain_rate).to(surrogate.thresholds.device))
-    predicted: npt.NDArray[np.float32] = gamma_BFQ.cpu().numpy()
-    return predicted

@@ -1,4 +1,4 @@
-"""Results as text for people, made from what the JSON files hold."""
+"""Tables of results, made from what the JSON files hold, so that they can be made again."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from minkgen.evaluate.published import NOTE, PUBLISHED, SOURCE
 from minkgen.evaluate.tables import (
     Column,
     ScoreRow,
+    Table,
     columns_of,
     published_columns,
-    table_text,
+    table_rows,
 )
 
-__all__ = ["headline", "scores_text"]
+__all__ = ["headline", "inversion_table", "mechanism_table", "score_tables"]
 
 
 def headline(content: Mapping[str, Any]) -> str:
@@ -38,42 +39,28 @@ def _run_line(title: str, seed: str, run: Mapping[str, Any]) -> str:
     )
 
 
-def scores_text(
-    content: Mapping[str, Any],
-    rows: Sequence[ScoreRow],
-    fidelity: Mapping[str, Any],
-    throughput: Mapping[str, Any],
-) -> str:
-    """Return the whole evaluation as text.
+def score_tables(
+    content: Mapping[str, Any], fidelity: Mapping[str, Any], throughput: Mapping[str, Any]
+) -> list[Table]:
+    """Return all tables of an evaluation, the main one first.
 
     Parameters
     ----------
     content, fidelity, throughput : mapping
         What `scores.json`, `fidelity.json` and `throughput.json` hold.
-    rows : sequence of ScoreRow
-        Of the main table.
     """
     functionals = content["functionals"]
-    parts = [
-        headline(content),
-        table_text(rows, columns_of(functionals)),
-        "\n".join(
-            [
-                f"The paper's numbers ({SOURCE}; {NOTE}):",
-                table_text(published_rows(), published_columns(functionals)),
-            ]
-        ),
+    published = [
+        ScoreRow(name, dict(scores), spreads) for name, (scores, spreads) in PUBLISHED.items()
+    ]
+    return [
+        Table("Scores", table_rows(content["table"]), columns_of(functionals)),
+        Table(f"The paper's numbers ({SOURCE}; {NOTE})", published, published_columns(functionals)),
         *(_by_class(content, score) for score in ("loss", "r2", *functionals)),
         *(_by_threshold(content, name) for name in functionals),
         _fidelity(content, fidelity),
         _throughput(content, throughput),
     ]
-    return "\n\n".join(parts)
-
-
-def published_rows() -> list[ScoreRow]:
-    """Return the published rows, in the order of the paper."""
-    return [ScoreRow(name, dict(scores), spreads) for name, (scores, spreads) in PUBLISHED.items()]
 
 
 def _seeds(content: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
@@ -85,7 +72,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return mean(known) if known and len(known) == len(values) else None
 
 
-def _by_class(content: Mapping[str, Any], score: str) -> str:
+def _by_class(content: Mapping[str, Any], score: str) -> Table:
     """Return a score by wet fraction: L_M, R² over all, or R² of a functional; means over seeds."""
     rows = []
     for name, about in content["about"].items():
@@ -111,10 +98,10 @@ def _by_class(content: Mapping[str, Any], score: str) -> str:
         for name in WET_CLASSES
         if name in first
     ]
-    return f"{title} by wet fraction\n{table_text(rows, columns)}"
+    return Table(f"{title} by wet fraction", rows, columns)
 
 
-def _by_threshold(content: Mapping[str, Any], functional: str) -> str:
+def _by_threshold(content: Mapping[str, Any], functional: str) -> Table:
     rows = [
         ScoreRow(
             about["title"],
@@ -134,10 +121,10 @@ def _by_threshold(content: Mapping[str, Any], functional: str) -> str:
         Column(str(place), f"{threshold:.2f} mm/h", "{:.3f}".format)
         for place, threshold in enumerate(content["thresholds_mm_h"])
     ]
-    return f"R2 {functional} by threshold\n{table_text(rows, columns)}"
+    return Table(f"R2 {functional} by threshold", rows, columns)
 
 
-def _fidelity(content: Mapping[str, Any], fidelity: Mapping[str, Any]) -> str:
+def _fidelity(content: Mapping[str, Any], fidelity: Mapping[str, Any]) -> Table:
     """Return median cosine and relative error of all functionals, by temperature and step."""
     rows = []
     for name, scales in fidelity["curves"].items():
@@ -159,10 +146,10 @@ def _fidelity(content: Mapping[str, Any], fidelity: Mapping[str, Any]) -> str:
         f"Gradient fidelity: h <g, v> against exact changes, {fidelity['directions']} directions, "
         f"medians over {len(fidelity['rows'])} tiles, all functionals alike"
     )
-    return f"{head}\n{table_text(rows, columns)}"
+    return Table(head, rows, columns)
 
 
-def _throughput(content: Mapping[str, Any], throughput: Mapping[str, Any]) -> str:
+def _throughput(content: Mapping[str, Any], throughput: Mapping[str, Any]) -> Table:
     rows = [ScoreRow(content["about"][name]["title"], timed) for name, timed in throughput.items()]
     columns = [
         Column("forward", "forward [tiles/s]", "{:.0f}".format),
@@ -173,4 +160,65 @@ def _throughput(content: Mapping[str, Any], throughput: Mapping[str, Any]) -> st
         f"Throughput: medians of calls with {timed['batch']} tiles, {timed['threads']} thread"
         f"{'' if timed['threads'] == 1 else 's'} of torch, {timed['device']}"
     )
-    return f"{head}\n{table_text(rows, columns)}"
+    return Table(head, rows, columns)
+
+
+def inversion_table(content: Mapping[str, Any]) -> Table:
+    """Return the table of an inversion, from what `inversion.json` holds."""
+    columns = [
+        Column("loss", "L_M of the exact γ (counting)", "{:.3f}".format),
+        *(
+            Column(f"mae_{name}", f"MAE {name} [{content['units'][name]}]", "{:.4g}".format)
+            for name in content["functionals"]
+        ),
+        Column("ratio", "RAPSD ratio, truth / inverted", "{:.3g}".format),
+        Column("log_ratio", "RAPSD mean |log ratio|", "{:.3g}".format),
+    ]
+    named = {"noise to begin with": content["start"]} | {
+        result["title"]: result for result in content["surrogates"].values()
+    }
+    rows = [
+        ScoreRow(
+            title,
+            {
+                "loss": result["exact_loss"]["counting"],
+                **{f"mae_{name}": error for name, error in result["mae"].items()},
+                **(result["rapsd"] or {}),
+            },
+        )
+        for title, result in named.items()
+    ]
+    head = (
+        f"{len(content['rows'])} tiles of the {content['split']} split of {content['snapshot']} "
+        f"inverted in {content['settings']['steps']} steps of Adam"
+    )
+    return Table(head, rows, columns)
+
+
+def mechanism_table(content: Mapping[str, Any]) -> Table:
+    """Return the table of a mechanistic test, from what `mechanism.json` holds."""
+    columns = [
+        *(
+            Column(name, f"response of {name} [% of the exact]", _percent)
+            for name in content["functionals"]
+        ),
+        Column("attribution", "attribution in the cell [%]", _percent),
+    ]
+    rows = [
+        ScoreRow(
+            content["about"][name]["title"],
+            {**result["response"], "attribution": result["attribution_in_cell"]},
+        )
+        for name, result in content["surrogates"].items()
+    ]
+    cell = content["cell"]
+    head = (
+        f"One cell of {cell['pixels']} pixels ({100 * cell['share']:.1f} % of the tile), peak "
+        f"{cell['peak_mm_h']:.1f} mm/h, scaled by {content['factors'][0]:g} to "
+        f"{content['factors'][-1]:g}"
+    )
+    return Table(head, rows, columns)
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.1f}"

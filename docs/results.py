@@ -1,0 +1,102 @@
+"""Write docs/results.md from what `minkgen evaluate` left behind; no number is written by hand.
+
+    python docs/results.py RECIPE FOLDER [RECIPE FOLDER ...]
+
+FOLDER is the folder of an evaluation, runs/evaluation-... of the store: `scores.json`,
+`fidelity.json` and `throughput.json`, and where they are there `inversion.json` and
+`mechanism.json`. Pictures are copied to docs/images.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from minkgen.workflows.evaluate.tables import (
+    headline,
+    inversion_table,
+    mechanism_table,
+    score_tables,
+)
+
+INTRODUCTION = """# Results
+
+Written by `docs/results.py` from the JSON that `minkgen evaluate emulator | inversion | mechanism`
+left behind, with the recipes printed here. R2 is on log1p γ unless "physical" is said, the mean
+over thresholds and then over functionals; L_M is given with the counting measure (the paper's
+equation 2) and with the thresholds' own. Rates of violations of the targets stand beside those of
+the surrogates. A tile is unmoved when no output changes by 1 % (of max(|γ|, 1)) as the cell of its
+maximum, at the median threshold, is scaled by 1.5.
+"""
+PICTURES = {
+    "gamma_curves.png": "γ of a quiet and of a fragmented tile",
+    "fidelity.png": "Fidelity of gradients over the step",
+    "fidelity_temperature.png": "Fidelity of gradients by temperature",
+    "inversion.png": "Noise led to the γ of tiles, and mean spectra",
+    "mechanism.png": "One cell of a synthetic field is scaled",
+}
+
+
+def section(recipe: Path, folder: Path, images: Path) -> str:
+    """Return the section of one evaluation, and copy its pictures."""
+    content = read(folder / "scores.json")
+    tables = score_tables(content, read(folder / "fidelity.json"), read(folder / "throughput.json"))
+    for name, table in (("inversion", inversion_table), ("mechanism", mechanism_table)):
+        if (folder / f"{name}.json").exists():
+            tables.append(table(read(folder / f"{name}.json")))
+    main, *others = tables
+    return "\n\n".join(
+        [
+            f"## {content['snapshot']}, {content['split']} split",
+            "\n".join(f"- {line}" for line in headline(content).splitlines()),
+            main.as_markdown(),
+            *pictures(folder, images, str(content["snapshot"])),
+            *(table.as_markdown() for table in others),
+            f"The recipe, `{recipe.name}`:",
+            f"```yaml\n{recipe.read_text().rstrip()}\n```",
+        ]
+    )
+
+
+def read(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text())
+
+
+def pictures(folder: Path, images: Path, snapshot: str) -> list[str]:
+    """Copy the pictures that are there and return the lines that show them."""
+    lines = []
+    for name, title in PICTURES.items():
+        if (folder / name).exists():
+            target = images / f"results-{snapshot}-{name.replace('_', '-')}"
+            shutil.copyfile(folder / name, target)
+            lines.append(f"![{title}](images/{target.name})")
+    return lines
+
+
+def write(pairs: Sequence[tuple[Path, Path]], docs: Path) -> Path:
+    """Write results.md into a folder of documentation."""
+    images = docs / "images"
+    images.mkdir(exist_ok=True)
+    sections = [section(recipe, folder, images) for recipe, folder in pairs]
+    page = docs / "results.md"
+    page.write_text("\n".join([INTRODUCTION, "\n\n".join(sections), ""]))
+    return page
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+def command(paths: tuple[Path, ...]) -> None:
+    """Write docs/results.md from pairs of RECIPE and FOLDER."""
+    if len(paths) % 2:
+        raise click.UsageError("give a recipe and a folder, again and again")
+    click.echo(write(list(zip(paths[::2], paths[1::2], strict=True)), Path(__file__).parent))
+
+
+if __name__ == "__main__":
+    command()
