@@ -16,6 +16,14 @@ from minkgen.cli.train import describe
 
 @click.command(name="demo", short_help="The whole way on synthetic rain, offline.")
 @click.option(
+    "--recipe",
+    "name",
+    default="demo",
+    show_default=True,
+    metavar="RECIPE",
+    help="A shipped recipe, or a file; its rain is made up.",
+)
+@click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("demo-run"),
@@ -23,7 +31,7 @@ from minkgen.cli.train import describe
     help="Where archive and store are put.",
 )
 @output_options
-def command(folder: Path, *, as_json: bool, quiet: bool) -> int:
+def command(name: str, folder: Path, *, as_json: bool, quiet: bool) -> int:
     """Take made-up rain the whole way: archive, store, γ, emulator, scores, a picture.
 
     Offline, on two cores in about three minutes. A second run finds everything done.
@@ -39,7 +47,7 @@ def command(folder: Path, *, as_json: bool, quiet: bool) -> int:
     archive = folder / "archive"
     places = {"store": folder / "store", "source.path": archive}
     settings = [f"{key}={json.dumps(str(place))}" for key, place in places.items()]
-    recipe = load_recipe("demo", settings)
+    recipe = load_recipe(name, settings)
     with show_progress(quiet=quiet) as progress:
         result = run_demo(recipe, archive, progress)
 
@@ -50,7 +58,7 @@ def command(folder: Path, *, as_json: bool, quiet: bool) -> int:
                 "",
                 "Synthetic rain, a small network, minutes of training: the way, not a result.",
                 "",
-                f"recipe     {shipped_recipes()['demo']}",
+                f"recipe     {shipped_recipes().get(name, name)}",
                 f"archive    {archive}",
                 f"store      {recipe.store}  ({result.ingest.states['ok']} composites)",
                 f"snapshot   {result.compute.snapshot}",

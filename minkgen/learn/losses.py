@@ -12,6 +12,7 @@ __all__ = [
     "FixedWeights",
     "HomoscedasticWeights",
     "minkowski_terms",
+    "sample_terms",
     "signed_expm1",
     "signed_log1p",
 ]
@@ -63,8 +64,21 @@ def minkowski_terms(predicted_BFQ: Tensor, target_BFQ: Tensor, measure_Q: Tensor
     >>> minkowski_terms(predicted, target, torch.tensor([0.5, 0.5]))
     tensor([0.3466])
     """
+    return sample_terms(predicted_BFQ, target_BFQ, measure_Q).mean(dim=0)
+
+
+def sample_terms(predicted_BFQ: Tensor, target_BFQ: Tensor, measure_Q: Tensor) -> Tensor:
+    """Return the terms of each sample, shape (B, F): what `minkowski_terms` is the mean of.
+
+    Parameters
+    ----------
+    predicted_BFQ, target_BFQ : Tensor
+        γ in physical units.
+    measure_Q : Tensor
+        Weight of every threshold.
+    """
     error_BFQ = (signed_log1p(predicted_BFQ) - signed_log1p(target_BFQ)).abs()
-    return (error_BFQ * measure_Q).sum(dim=2).mean(dim=0)
+    return (error_BFQ * measure_Q).sum(dim=2)
 
 
 class HomoscedasticWeights(nn.Module):

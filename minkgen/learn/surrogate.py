@@ -38,9 +38,9 @@ class GammaDefinition:
 
     thresholds: tuple[float, ...]
     pixel_km: float
-    drizzle_mm_h: float
-    floors: tuple[float, float]
-    essential: str
+    drizzle_mm_h: float = 0.1
+    floors: tuple[float, float] = (0.0, 0.0)
+    essential: str = "alive"
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Self:

@@ -128,6 +128,7 @@ def test_two_processes_equal_one(snapshot: Snapshot, tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_process_ends_both(snapshot: Snapshot, tmp_path: Path) -> None:
     settings = Emulator(**SMALL)
     with pytest.raises(TrainingStopped):

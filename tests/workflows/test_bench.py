@@ -265,13 +265,13 @@ def test_numbers_have_three_figures_in_the_text() -> None:
 
 
 def test_a_call_is_repeated_until_it_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call of 15 ms is made twice: 30 ms, over 8 tiles."""
+    """A call of 60 ms is made twice: 120 ms, over 8 tiles."""
     clock = itertools.count()
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: 0.015 * next(clock))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: 0.06 * next(clock))
     calls: list[int] = []
     microseconds = timing._microseconds_per_tile(lambda batch: calls.append(len(batch)), [0] * 4)
     assert calls == [4, 4]
-    assert microseconds == pytest.approx(3750)
+    assert microseconds == pytest.approx(15_000)
 
 
 def test_both_ways_of_reading_read_the_whole_store(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,24 +111,8 @@ def _fit(
 ) -> TrainingSummary:
     with _own_random_state(fabric.device), StopSignals() as signals:
         torch.manual_seed(settings.seed)
-        functionals = design_of(snapshot, settings).functionals
-        reader = _reader(
-            fabric.device,
-            snapshot,
-            "train",
-            functionals,
-            mixup=settings.mixup,
-            max_tiles=settings.max_tiles,
-        )
-        training = ShuffledTiles(
-            reader,
-            batch_size=settings.batch_size // fabric.world_size,
-            seed=settings.seed,
-            rank=fabric.global_rank,
-            ranks=fabric.world_size,
-        )
-        validation = _reader(fabric.device, snapshot, "validation", functionals)
-        run = begin(fabric, snapshot, settings, reader)
+        training, validation = _data(fabric, snapshot, settings)
+        run = begin(fabric, snapshot, settings, training.reader)
         if (folder / LAST).exists():
             run.resume(folder / LAST, processes=fabric.world_size)
         resumed_from = run.epoch
@@ -146,10 +130,33 @@ def _fit(
         epochs=run.epoch,
         best_epoch=run.best_epoch,
         best_loss=run.best_loss,
-        samples=reader.samples,
+        samples=training.reader.samples,
         seconds=sum(record["seconds"] for record in run.history),
         resumed_from=resumed_from,
     )
+
+
+def _data(
+    fabric: Fabric, snapshot: Snapshot, settings: Emulator
+) -> tuple[ShuffledTiles, TileReader]:
+    """Return this process's share of the training split, and the validation split."""
+    functionals = design_of(snapshot, settings).functionals
+    reader = _reader(
+        fabric.device,
+        snapshot,
+        "train",
+        functionals,
+        mixup=settings.mixup,
+        max_tiles=settings.max_tiles,
+    )
+    training = ShuffledTiles(
+        reader,
+        batch_size=settings.batch_size // fabric.world_size,
+        seed=settings.seed,
+        rank=fabric.global_rank,
+        ranks=fabric.world_size,
+    )
+    return training, _reader(fabric.device, snapshot, "validation", functionals)
 
 
 def _reader(

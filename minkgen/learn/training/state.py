@@ -104,7 +104,12 @@ class Run:
         """Write all files; `last.pt` comes last, so that it vouches for the others."""
         emulator = self.emulator.state_dict()
         if self.best_epoch == self.epoch and self.running.batches == 0:
-            best = {"identity": self.identity, "epoch": self.epoch, "loss": self.best_loss}
+            best = {
+                "identity": self.identity,
+                "epoch": self.epoch,
+                "loss": self.best_loss,
+                "error_p90": self.history[-1]["error_p90"],
+            }
             write_tensors(folder / BEST, emulator, best)
         lines = [json.dumps(record, allow_nan=False) for record in self.history]
         write_bytes(folder / METRICS, "".join(f"{line}\n" for line in lines).encode())

@@ -27,6 +27,7 @@ from minkgen.learn.training.devices import sum_over_ranks
 from minkgen.learn.training.reports import TrainingProgress
 from minkgen.learn.training.signals import STOP_SIGNALS, StopSignals
 from minkgen.learn.training.state import Run
+from minkgen.learn.trust import error_percentile, squared_log_error
 from minkgen.store.snapshot import Snapshot
 
 __all__ = ["train_epoch", "validate"]
@@ -100,7 +101,7 @@ def _train_step(
     asked = [signals.received is number for number in STOP_SIGNALS]
     # One sum tells every process the same: whether to go on, and how much its share weighs.
     shared = sum_over_ranks(fabric, np.array([*(means * count), count, *asked]))
-    samples = int(shared[len(means)]) if np.isfinite(shared[len(means)]) else count
+    samples = int(shared[len(means)])
     # DDP takes the mean over processes; shares of a batch may differ by a sample.
     share = count * fabric.world_size / samples
     loss = run.weights(terms_F * share / gamma_BFQ.shape[2])
@@ -126,8 +127,7 @@ def _not_finite(
         where=where,
         got=f"loss {loss}, terms {terms.tolist()}",
         expected="a finite loss; the weights are those of the batch before",
-        hint=f"look at the batch in {path}, or lower emulator.learning_rate; "
-        "finished epochs are kept",
+        hint=f"look at the batch in {path}, or lower emulator.learning_rate",
     )
 
 
@@ -143,8 +143,9 @@ def validate(
     Returns
     -------
     dict
-        `validation` (both forms of L_M), `input_gradient` (of the first batch, in the process that
-        has it), `spectral_product`, `validation_seconds`.
+        `validation` (both forms of L_M), `error_p90` (what trust is calibrated by),
+        `input_gradient` (of the first batch, in the process that has it), `spectral_product`,
+        `validation_seconds`.
     """
     started = perf_counter()
     run.emulator.eval()
@@ -152,6 +153,7 @@ def validate(
     emulator = run.emulator.module
     measures = {"counting": np.ones(len(snapshot.thresholds)), "measure": snapshot.measure}
     sums = {name: np.zeros(len(run.functionals)) for name in measures}
+    errors = np.zeros(validation.samples)
     gradients: dict[str, float] = {}
     for number, batch in enumerate(validation.in_order(run.settings.batch_size)):
         if number % fabric.world_size != fabric.global_rank:
@@ -162,6 +164,9 @@ def validate(
             median, high = torch.quantile(norms_B, norms_B.new_tensor([0.5, 0.99])).tolist()
             gradients = {"median": median, "p99": high}
         predicted_BFQ = emulator(rain_rate_BHW)
+        first = number * run.settings.batch_size
+        error_B = squared_log_error(predicted_BFQ, gamma_BFQ).cpu().numpy()
+        errors[first : first + len(error_B)] = error_B
         for name, measure in measures.items():
             measure_Q = torch.as_tensor(measure, dtype=torch.float32, device=fabric.device)
             terms_F = minkowski_terms(predicted_BFQ, gamma_BFQ, measure_Q)
@@ -171,6 +176,7 @@ def validate(
     }
     return {
         "validation": {name: with_total(run, means_F) for name, means_F in means.items()},
+        "error_p90": error_percentile(sum_over_ranks(fabric, errors)),
         "input_gradient": gradients,
         "spectral_product": spectral_product(emulator),
         "validation_seconds": perf_counter() - started,
