@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -148,10 +148,10 @@ def columns_of(functionals: Sequence[str]) -> tuple[Column, ...]:
 
 
 def published_columns(functionals: Sequence[str]) -> tuple[Column, ...]:
-    """Return the columns that the paper's Table 1 has, too."""
+    """Return the columns that the paper's Table 1 has, too, with its two digits."""
     wanted = ("loss_counting", "r2_log1p", "isoperimetric_sets")
     return tuple(
-        column
+        column if column.show is _percent else replace(column, show="{:.2f}".format)
         for column in columns_of(functionals)
         if column.key in wanted or column.key.startswith("r2_log1p_")
     )
@@ -302,18 +302,19 @@ def table_rows(listed: Sequence[dict[str, Any]]) -> list[ScoreRow]:
 
 
 def table_markdown(rows: Sequence[ScoreRow], columns: Sequence[Column]) -> str:
-    """Return the table as Markdown, transposed as `table_text` has it.
+    r"""Return the table as Markdown, transposed as `table_text` has it.
 
     Examples
     --------
-    >>> print(table_markdown([ScoreRow("model", {"a": 0.5})], [Column("a", "A", str)]))
+    >>> print(table_markdown([ScoreRow("model", {"a": 0.5})], [Column("a", "|A|", str)]))
     | score | model |
     | --- | ---: |
-    | A | 0.5 |
+    | \|A\| | 0.5 |
     """
     lines = [
         ["score", *(row.name for row in rows)],
         ["---", *("---:" for _ in rows)],
         *([column.title, *(_cell(row, column, EMPTY) for row in rows)] for column in columns),
     ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    escaped = [[cell.replace("|", r"\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
