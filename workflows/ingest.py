@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -102,7 +103,7 @@ def ingest(
     source = source_of(recipe, workers)
     if asked_for:
         _check(source)
-        _refuse_full_disk(recipe, paths, sum(map(len, missing.values())))
+        _refuse_full_disk(recipe, paths, _frames(recipe, missing))
     # Two ingests of a day would write its shards, and each its own half of them.
     with hold_lock(paths.lock(f"ingest-{paths.group}"), wait_seconds=wait_seconds):
         create_composites(paths, GRIDS[recipe.grid], (ledgers[0].day.year, ledgers[-1].day.year))
@@ -186,6 +187,16 @@ def _missing(ledger: DayLedger, recipe: Recipe, now: datetime) -> tuple[datetime
         return slot is None or slot.state != "absent" or asks_again or time > settled
 
     return tuple(time for time in times if is_missing(time))
+
+
+def _frames(recipe: Recipe, missing: Mapping[date, Sequence[datetime]]) -> int:
+    """Return how many composites there may be; a folder has none of days that it does not have."""
+    source = recipe.source
+    return sum(
+        len(times)
+        for day, times in missing.items()
+        if not isinstance(source, FolderSource) or (source.path / f"{day:%Y/%m/%d}").is_dir()
+    )
 
 
 def _refuse_full_disk(recipe: Recipe, paths: StorePaths, frames: int) -> None:

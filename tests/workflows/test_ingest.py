@@ -18,13 +18,14 @@ from minkgen.grid import OPERA_2KM, TEST_2KM
 from minkgen.opera.fetching.folder import FolderSource
 from minkgen.opera.keys import ArchiveKey
 from minkgen.opera.odim import open_composite
-from minkgen.recipe import Recipe
+from minkgen.recipe import Recipe, fetching
 from minkgen.recipe_file import load_recipe
 from minkgen.store.files import sha256_of
 from minkgen.store.frames import read_frames
 from minkgen.store.layout import StorePaths
 from minkgen.store.ledger import read_ledger
 from minkgen.store.lock import hold_lock
+from minkgen.workflows import ingest as ingest_module
 from minkgen.workflows import ingest_day as ingest_day_module
 from minkgen.workflows.ingest import ingest
 from minkgen.workflows.ingest_day import DayTask, ingest_day
@@ -276,3 +277,14 @@ def test_a_second_ingest_of_the_same_product_is_refused(make_recipe: Make, archi
         with hold_lock(paths.lock("ingest-accumulation")):
             pass  # another product is none of its business
     assert ingest(recipe).newly_ok == 0
+
+
+def test_a_folder_is_expected_to_hold_what_it_has_days_for(recipe: Recipe, tmp_path: Path) -> None:
+    """A period of years is no reason to ask for terabytes."""
+    days = [date(2024, 7, number) for number in (1, 2, 3)]
+    missing = {day: (datetime(2024, 7, 1, tzinfo=UTC),) * 96 for day in days}
+    (tmp_path / "2024/07/02").mkdir(parents=True)
+    of_folder = recipe.model_copy(update={"source": fetching.FolderSource(path=tmp_path)})
+    assert ingest_module._frames(of_folder, missing) == 96
+    of_archive = recipe.model_copy(update={"source": fetching.ArchiveSource(kind="archive")})
+    assert ingest_module._frames(of_archive, missing) == 288
