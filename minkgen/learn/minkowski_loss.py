@@ -52,7 +52,8 @@ class MinkowskiLoss(nn.Module):
     Raises
     ------
     InputError
-        If the pixel size is not that of the snapshot, or a definition is to be integrated over.
+        If surrogate or measure are unknown, the pixel size is not that of the snapshot, or a
+        definition is to be integrated over.
     TrainingError
         If the emulator's weights cannot be read, or are of another snapshot.
 
@@ -214,6 +215,13 @@ def _measure(
 ) -> Tensor:
     if measure == "counting":
         return torch.ones(len(definition.thresholds))
+    if measure != "grid":
+        raise InputError(
+            "there is no such measure",
+            where="measure",
+            got=repr(measure),
+            expected="'counting' or 'grid'",
+        )
     if isinstance(snapshot, GammaDefinition):
         raise InputError(
             "a definition has no integration weights",

@@ -33,7 +33,8 @@ def load_surrogate(
     Raises
     ------
     InputError
-        If it is an emulator, and there is no snapshot that it could be of.
+        If there is no such name or file; if it is an emulator, and there is no snapshot that it
+        could be of.
     TrainingError
         If the weights cannot be read, or are of another snapshot.
     """
@@ -42,6 +43,12 @@ def load_surrogate(
         return ExactGamma(definition, FUNCTIONALS).eval(), None
     if name == "analytical":
         return AnalyticalGamma(definition, functionals=FUNCTIONALS).eval(), None
+    if not Path(name).exists():
+        raise InputError(
+            "there is no such surrogate",
+            got=name,
+            expected="'exact', 'analytical', or a file: the best.safetensors of a training run",
+        )
     if not isinstance(snapshot, Snapshot):
         raise InputError(
             "an emulator belongs to a snapshot",

@@ -134,6 +134,13 @@ def test_gamma_of_other_tiles_is_refused() -> None:
         loss(target, target, 4.0 * gamma)
 
 
+def test_unknown_names_are_refused(snapshot: Snapshot) -> None:
+    with pytest.raises(InputError, match="no such surrogate"):
+        MinkowskiLoss(snapshot, "exakt", pixel_km=2.0)
+    with pytest.raises(InputError, match="no such measure"):
+        MinkowskiLoss(snapshot, pixel_km=2.0, measure="log")  # type: ignore[arg-type]
+
+
 def test_a_definition_has_no_integration_weights() -> None:
     with pytest.raises(InputError, match="no integration weights"):
         MinkowskiLoss(DEFINITION, pixel_km=2.0, measure="grid")
