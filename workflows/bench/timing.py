@@ -103,7 +103,7 @@ class BenchResult(NamedTuple):
     bin_tiles : list of int
         Number of tiles in each bin of the wet fraction (`BINS`).
     times : dict of str to ndarray, shape (rounds,)
-        Microseconds a tile. On all tiles: `gamma`, `two_threads` (after `wake_up`), `gudhi_2d`,
+        Microseconds a tile. On all tiles: `gamma`, `two_threads`, `gudhi_2d`,
         and `read` (NumPy's maximum of each tile). On a few tiles of each round: `sample/gamma`,
         `sample/reference`, `sample/cc3d` (if installed). On the first 256, or what is made of
         them: `some/gamma`, `some/weight_maps`, `dense/zeroed`, `dense/as_is`. On those of a bin:
@@ -260,15 +260,9 @@ class _Ways(NamedTuple):
             if way is not None:
                 way(tiles)
 
-    def gamma_on_two_threads(self, tiles: Float32) -> None:
-        """Compute four batches, each on whichever of two threads is free."""
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(self.gamma, np.array_split(tiles, min(4, len(tiles)))))
-
-    def wake_up(self, tiles: Float32) -> None:
-        """Keep two cores busy: one that slept is slower at first (1.7 times one, not 1.87)."""
-        for _ in range(10):
-            self.gamma_on_two_threads(tiles)
+    def gamma_on_threads(self, pool: ThreadPoolExecutor, tiles: Float32) -> None:
+        """Compute four batches, each on whichever thread is free."""
+        list(pool.map(self.gamma, np.array_split(tiles, min(4, len(tiles)))))
 
     def weight_maps_in_batches(self, tiles: Float32) -> None:
         """Compute the maps of a few tiles at a time."""
@@ -334,8 +328,10 @@ def _one_round(
     """Yield every quantity, what computes it, and on what; compared ones are neighbours."""
     tiles, some = batches.tiles, batches.tiles[:_SOME]
     yield "read", lambda batch: batch.max(axis=(1, 2)), tiles
-    yield "wake_up", ways.wake_up, tiles
-    yield "two_threads", ways.gamma_on_two_threads, tiles
+    # Kept over the calls: new threads begin on one core, and need 3 ms to be apart.
+    with ThreadPoolExecutor(2) as pool:
+        ways.gamma_on_threads(pool, tiles)
+        yield "two_threads", functools.partial(ways.gamma_on_threads, pool), tiles
     yield "gamma", ways.gamma, tiles
     yield "gudhi_2d", ways.gudhi_2d, _filtrations(tiles)
     sample = _draw(tiles, _SAMPLE, random)
