@@ -4,18 +4,18 @@
 
 FOLDER is the folder of an evaluation, runs/evaluation-... of the store: `scores.json`,
 `fidelity.json` and `throughput.json`, and where they are there `inversion.json` and
-`mechanism.json`. Pictures are copied to docs/images.
+`mechanism.json`. Pictures go to docs/images.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from PIL import Image
 
 from minkgen.workflows.evaluate.tables import (
     headline,
@@ -43,7 +43,7 @@ PICTURES = {
 
 
 def section(recipe: Path, folder: Path, images: Path) -> str:
-    """Return the section of one evaluation, and copy its pictures."""
+    """Return the section of one evaluation, and bring its pictures."""
     content = read(folder / "scores.json")
     tables = score_tables(content, read(folder / "fidelity.json"), read(folder / "throughput.json"))
     for name, table in (("inversion", inversion_table), ("mechanism", mechanism_table)):
@@ -69,12 +69,14 @@ def read(path: Path) -> Any:
 
 
 def pictures(folder: Path, images: Path, snapshot: str) -> list[str]:
-    """Copy the pictures that are there and return the lines that show them."""
+    """Bring the pictures that are there, and return the lines that show them."""
     lines = []
     for name, title in PICTURES.items():
         if (folder / name).exists():
             target = images / f"results-{snapshot}-{name.replace('_', '-')}"
-            shutil.copyfile(folder / name, target)
+            # 256 colours are enough for figures, at a third of the size.
+            with Image.open(folder / name) as figure:
+                figure.convert("RGB").quantize(256).save(target, optimize=True)
             lines.append(f"![{title}](images/{target.name})")
     return lines
 
