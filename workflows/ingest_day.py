@@ -23,6 +23,7 @@ from minkgen.opera.odim import Composite
 from minkgen.opera.odim.decoding import Scaling
 from minkgen.opera.odim.isolated import IsolatedReader
 from minkgen.store.composites import QUALITY, Composites, open_composites
+from minkgen.store.files import remove_partials
 from minkgen.store.frames import describe_frame, read_frames, write_frames
 from minkgen.store.layout import StorePaths
 from minkgen.store.ledger import STATES, DayLedger, Slot, State, read_ledger, write_ledger
@@ -87,6 +88,7 @@ def ingest_day(task: DayTask) -> DayResult:
     """Ingest one day."""
     paths = task.paths
     composites = open_composites(paths)
+    _remove_partials(composites, task.day)
     ledger = read_ledger(paths, task.day)
     frames = read_frames(paths, task.day)
     before = dict(ledger.slots)
@@ -106,6 +108,16 @@ def ingest_day(task: DayTask) -> DayResult:
         write_frames(paths, task.day, list(frames.values()))
         write_ledger(paths, ledger)
     return _summary(ledger, before)
+
+
+def _remove_partials(composites: Composites, day: date) -> None:
+    """Remove what a killed run left beside the day's files."""
+    paths, product = composites.paths, composites.product
+    remove_partials(paths.ledger(day))
+    remove_partials(paths.frames(day))
+    for times in composites.shards_of(day):
+        for variable in (product.variable, QUALITY):
+            remove_partials(composites.shard_file(variable, times[0]))
 
 
 @contextmanager

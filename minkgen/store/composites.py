@@ -105,6 +105,11 @@ class Composites:
     def _folder(self, variable: str) -> Path:
         return self.paths.composites / self.paths.group / variable
 
+    def shard_file(self, variable: str, time: datetime) -> Path:
+        """Return the file of the shard that a slot lies in; nothing but NaN has none."""
+        shard = self.slot(time) // self.product.frames_per_shard
+        return self._folder(variable) / f"c/{shard}/0/0"
+
     def read(self, variable: str, first: datetime, count: int = 1) -> npt.NDArray[np.float32]:
         """Read consecutive slots, whatever their state.
 
@@ -145,8 +150,8 @@ class Composites:
                 expected=f"{whole} slots from a multiple of it",
             )
         zarr.open_array(self._folder(variable), mode="r+")[slot : slot + whole] = values
-        path = self._folder(variable) / f"c/{slot // whole}/0/0"
-        if path.exists():  # a shard of nothing but NaN has no file
+        path = self.shard_file(variable, times[0])
+        if path.exists():
             with path.open("rb") as stream:
                 os.fsync(stream.fileno())
 

@@ -23,6 +23,7 @@ __all__ = [
     "fsync",
     "fsync_tree",
     "read_json",
+    "remove_partials",
     "sha256_of",
     "switch_symlink",
     "write_bytes",
@@ -79,6 +80,16 @@ def write_bytes(path: Path, data: bytes, share: Callable[[Path], None] | None = 
     finally:
         partial.unlink(missing_ok=True)
     fsync(path.parent)
+
+
+def remove_partials(path: Path) -> None:
+    """Remove what killed writers of a file left beside it, ours and Zarr's.
+
+    Only for the one process that writes the file: another's would be one that is being written.
+    """
+    for pattern in (f".{path.name}.*.partial", f"{path.stem}.*.partial"):
+        for partial in path.parent.glob(pattern):
+            partial.unlink(missing_ok=True)
 
 
 def write_json(

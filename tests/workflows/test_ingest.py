@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,12 +17,13 @@ import pytest
 import xarray as xr
 
 from minkgen.errors import SourceError, StoreError, StoreLockedError, TaskError
-from minkgen.grid import OPERA_2KM, TEST_2KM
+from minkgen.grid import GRIDS, OPERA_2KM, TEST_2KM
 from minkgen.opera.fetching.folder import FolderSource
 from minkgen.opera.keys import ArchiveKey
 from minkgen.opera.odim import open_composite
 from minkgen.recipe import Recipe, fetching
 from minkgen.recipe_file import load_recipe
+from minkgen.store.composites import create_composites
 from minkgen.store.files import sha256_of
 from minkgen.store.frames import read_frames
 from minkgen.store.layout import StorePaths
@@ -183,6 +187,50 @@ def test_a_day_killed_before_its_ledger_is_done_again(
     assert read_ledger(StorePaths(recipe.store), DAY).count("ok") == 4
     ingest_day(task)
     assert tree(recipe.store) == tree(tmp_path / "undisturbed")
+
+
+# Ingests the day, and is killed where its n-th file would get its name.
+KILLED = """
+import os, signal, sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from minkgen.opera.fetching.folder import FolderSource
+from minkgen.store.layout import StorePaths
+from minkgen.workflows.ingest_day import DayTask, ingest_day
+
+store, archive, start, left = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+
+def count(event, details):
+    global left
+    if event == "os.rename" and str(details[0]).endswith(".partial"):
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+start = datetime.fromisoformat(start)
+times = tuple(start + timedelta(minutes=15 * quarter) for quarter in range(24))
+sys.addaudithook(count)
+ingest_day(DayTask(StorePaths(store), FolderSource(archive), start.date(), times))
+"""
+
+
+@pytest.mark.parametrize("renames", range(4), ids=["rain rate", "quality", "frames", "ledger"])
+def test_a_day_killed_while_it_writes_a_file_leaves_nothing_behind(
+    make_recipe: Make, archive: Path, tmp_path: Path, renames: int
+) -> None:
+    recipe = make_recipe()
+    paths = StorePaths(recipe.store)
+    ingest(recipe.model_copy(update={"store": tmp_path / "undisturbed"}))
+    create_composites(paths, GRIDS[recipe.grid], (START.year, START.year))
+    process = subprocess.run(  # noqa: S603 - our own interpreter and program
+        [sys.executable, "-c", KILLED, paths.root, archive, START.isoformat(), str(renames)],
+        timeout=120,
+    )
+    assert process.returncode == -signal.SIGKILL
+    assert len(list(paths.root.rglob("*.partial"))) == 1
+    assert read_ledger(paths, DAY).count("ok") == 0
+    ingest(recipe)
+    assert tree(paths.root) == tree(tmp_path / "undisturbed")
 
 
 def test_only_the_period_is_looked_for(make_recipe: Make, archive: Path) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,24 @@ def content_of(store: Path) -> dict[str, bytes]:
     return content
 
 
+def differences(
+    found: dict[str, bytes], expected: dict[str, bytes]
+) -> dict[str, tuple[object, ...]]:
+    """Return every file that differs, both contents cut down to where they part."""
+    apart = {}
+    for name in found.keys() | expected.keys():
+        here, there = found.get(name), expected.get(name)
+        if here != there:
+            alike = takewhile(
+                lambda pair: pair[0] == pair[1], zip(here or b"", there or b"", strict=False)
+            )
+            shown = slice(max(0, sum(1 for _ in alike) - 80), None)
+            apart[name] = tuple(
+                data and f"{len(data)}: {data[shown][:160]!r}" for data in (here, there)
+            )
+    return apart
+
+
 @pytest.mark.slow
 def test_killed_at_twenty_random_moments(hourly_recipe: Recipe, tmp_path: Path) -> None:
     undisturbed = hourly_recipe.model_copy(update={"store": tmp_path / "undisturbed"})
@@ -114,4 +133,4 @@ def test_killed_at_twenty_random_moments(hourly_recipe: Recipe, tmp_path: Path) 
         process.wait(timeout=30)
         killed += 1
     assert start_ingest(hourly_recipe, tmp_path).wait(timeout=300) == 0
-    assert content_of(hourly_recipe.store) == content_of(undisturbed.store)
+    assert differences(content_of(hourly_recipe.store), content_of(undisturbed.store)) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -301,9 +302,15 @@ def test_the_command_tells_by_its_exit_status(
         return stopped.value.code, *capsys.readouterr()
 
     DAMAGES["store.staging"](copy)
+    for path in (copy.paths.ledger(DAY), copy.composites / "rain_rate/rain_rate/c/728/0/0"):
+        partial = path.with_name(f"{path.stem}.0123.partial")
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        os.utime(partial, (0, 0))
     status, out, _ = minkgen("--only", "store", "--only", "snapshot.current-json")
     assert status == 0
     assert "FAILED  SHOULD  store.staging" in out
+    assert out.count(".0123.partial\n") == 2
     assert "4 checks: 3 passed, 1 failed, 0 not applicable (0 MUST, 1 SHOULD)" in out
     DAMAGES["snapshot.current-json"](copy)
     status, out, err = minkgen("--only", "snapshot.current-json", "--json")

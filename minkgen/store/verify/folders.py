@@ -22,11 +22,10 @@ def staging(view: StoreView) -> Finding:
         *(root / "incoming").glob("*"),
         *(
             path
-            for folder in root.glob("*")
-            if folder.is_dir()
-            for path in folder.glob(".*.partial")
+            for path in root.rglob("*.partial")
+            if not {"incoming", "features"} & set(path.relative_to(root).parts[:-1])
         ),
-        *root.glob(".*.partial"),
+        *features.glob(".*.partial"),
     ]
     faults, now = Faults(), time.time()
     for path in sorted(left):
