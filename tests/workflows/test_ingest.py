@@ -17,7 +17,7 @@ import pytest
 import xarray as xr
 
 from minkgen.errors import SourceError, StoreError, StoreLockedError, TaskError
-from minkgen.grid import GRIDS, OPERA_2KM, TEST_2KM
+from minkgen.grid import OPERA_2KM, TEST_2KM
 from minkgen.opera.fetching.folder import FolderSource
 from minkgen.opera.keys import ArchiveKey
 from minkgen.opera.odim import open_composite
@@ -216,12 +216,13 @@ ingest_day(DayTask(StorePaths(store), FolderSource(archive), start.date(), times
 
 @pytest.mark.parametrize("renames", range(4), ids=["rain rate", "quality", "frames", "ledger"])
 def test_a_day_killed_while_it_writes_a_file_leaves_nothing_behind(
-    make_recipe: Make, archive: Path, tmp_path: Path, renames: int
+    archive: Path, tmp_path: Path, renames: int
 ) -> None:
-    recipe = make_recipe()
-    paths = StorePaths(recipe.store)
-    ingest(recipe.model_copy(update={"store": tmp_path / "undisturbed"}))
-    create_composites(paths, GRIDS[recipe.grid], (START.year, START.year))
+    undisturbed, paths = StorePaths(tmp_path / "undisturbed"), StorePaths(tmp_path / "store")
+    times = tuple(START + timedelta(minutes=15 * quarter) for quarter in range(24))
+    for store in (undisturbed, paths):
+        create_composites(store, TEST_2KM, (START.year, START.year))
+    ingest_day(DayTask(undisturbed, FolderSource(archive), DAY, times))
     process = subprocess.run(  # noqa: S603 - our own interpreter and program
         [sys.executable, "-c", KILLED, paths.root, archive, START.isoformat(), str(renames)],
         timeout=120,
@@ -229,8 +230,8 @@ def test_a_day_killed_while_it_writes_a_file_leaves_nothing_behind(
     assert process.returncode == -signal.SIGKILL
     assert len(list(paths.root.rglob("*.partial"))) == 1
     assert read_ledger(paths, DAY).count("ok") == 0
-    ingest(recipe)
-    assert tree(paths.root) == tree(tmp_path / "undisturbed")
+    ingest_day(DayTask(paths, FolderSource(archive), DAY, times))
+    assert tree(paths.root) == tree(undisturbed.root)
 
 
 def test_only_the_period_is_looked_for(make_recipe: Make, archive: Path) -> None:
