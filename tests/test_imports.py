@@ -26,7 +26,7 @@ ALLOWED = {
     "tiles": FOUNDATION,
     "recipes": set(),
     "store": FOUNDATION | {"gamma", "opera", "tiles"},
-    "learn": FOUNDATION | {"gamma", "store"},
+    "learn": FOUNDATION | {"gamma", "tiles", "store"},
     "evaluate": FOUNDATION | {"gamma", "store"},
     "workflows": FOUNDATION | {"gamma", "opera", "tiles", "store", "learn", "evaluate"},
     "cli": FOUNDATION | {"workflows"},

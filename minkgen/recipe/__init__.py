@@ -28,6 +28,7 @@ from minkgen.recipe.regions import Region
 from minkgen.recipe.sections import Section, Window
 from minkgen.recipe.sharing import Sharing
 from minkgen.recipe.splits import Splits, split_faults
+from minkgen.recipe.superres import SuperResolution
 from minkgen.recipe.targets import (
     DEFAULT_LEVELS,
     ElbowFloor,
@@ -74,6 +75,7 @@ __all__ = [
     "SlurmJobs",
     "Source",
     "Splits",
+    "SuperResolution",
     "ThresholdChoice",
     "Tiles",
     "Trust",
@@ -135,6 +137,7 @@ class Recipe(Section):
     analytical: Analytical = Analytical()
     exact: Exact = Exact()
     trust: Trust = Trust()
+    superres: SuperResolution = SuperResolution()
 
     @model_validator(mode="after")
     def _rain_fits(self) -> Self:

@@ -1,0 +1,1 @@
+"""Scores of super-resolution: mean statistics of fields, and metrics made from them."""
