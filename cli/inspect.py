@@ -35,7 +35,7 @@ def _png(_: click.Context, __: click.Parameter, path: Path | None) -> Path | Non
 
 
 @click.command(name="inspect", short_help="Show what is in a store, and what is missing.")
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", envvar="MINKGEN_STORE", type=click.Path(path_type=Path))
 @click.option(
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),

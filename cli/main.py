@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import platform
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
 import click
 
@@ -24,6 +26,21 @@ _VERBS = (
     "demo",
     "bench",
     "doctor",
+    "completion",
+)
+_LIBRARIES = (
+    "numpy",
+    "numba",
+    "zarr",
+    "numcodecs",
+    "xarray",
+    "h5py",
+    "dask",
+    "distributed",
+    "dask-jobqueue",
+    "gudhi",
+    "scikit-image",
+    "torch",
 )
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 
@@ -41,8 +58,29 @@ class _Verbs(click.Group):
         return command
 
 
+def _show_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print what decides numbers: minkgen first, as a line of its own."""
+    if not wanted or ctx.resilient_parsing:
+        return
+    click.echo(f"minkgen {version('minkgen')}")
+    click.echo(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    for name in _LIBRARIES:
+        try:
+            click.echo(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            click.echo(f"{name} not installed")
+    ctx.exit()
+
+
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="minkgen", message="minkgen %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_versions,
+    help="Show the versions of minkgen and of the libraries it stands on.",
+)
 def cli() -> None:
     """Exact geometric training targets from weather radar.
 
@@ -57,6 +95,10 @@ def cli() -> None:
     Exit status: 0 done, 1 failed, 2 usage or recipe error,
     3 finished, but slots or parts newly failed in this run,
     130, 138 or 143 interrupted (Ctrl-C, SIGUSR1, SIGTERM).
+
+    \b
+    Environment: MINKGEN_STORE, MINKGEN_CLUSTER, MINKGEN_SITE and MINKGEN_WORKERS
+    stand for the options of these names, which replace them.
     """
 
 

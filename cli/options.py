@@ -63,7 +63,9 @@ def recipe_command(*shorthands: str) -> Callable[[Callable[..., Any]], Callable[
     The command's function receives the checked recipe as its first argument.
     """
     options = {
-        "store": click.option("--store", metavar="DIR", help="Short for --set store=DIR."),
+        "store": click.option(
+            "--store", envvar="MINKGEN_STORE", metavar="DIR", help="Short for --set store=DIR."
+        ),
         "source": click.option(
             "--source",
             metavar="DIR|archive|api|URL",
@@ -73,17 +75,20 @@ def recipe_command(*shorthands: str) -> Callable[[Callable[..., Any]], Callable[
         ),
         "cluster": click.option(
             "--cluster",
+            envvar="MINKGEN_CLUSTER",
             metavar="local|slurm|tls://HOST:PORT",
             help="Short for --set cluster=...: processes of this machine, SLURM jobs (needs --site "
             "and --workers), or a Dask scheduler that runs already. Replaces the recipe's section.",
         ),
         "site": click.option(
             "--site",
+            envvar="MINKGEN_SITE",
             metavar="NAME|FILE",
             help="Short for --set cluster.site=...: a site profile, shipped or your own.",
         ),
         "workers": click.option(
             "--workers",
+            envvar="MINKGEN_WORKERS",
             type=click.IntRange(min=1),
             metavar="N",
             help="Short for --set cluster.workers=N.",

@@ -20,7 +20,7 @@ __all__ = ["command", "report_as_dict"]
 
 
 @click.command(name="verify", short_help="Hold a store against its laws and definitions.")
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", envvar="MINKGEN_STORE", type=click.Path(path_type=Path))
 @click.option(
     "--snapshot",
     default="current",
