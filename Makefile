@@ -6,7 +6,7 @@ SHARED_DATA := $(or $(MINKGEN_SHARED_DATA),../shared/data)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo bench test test-slow test-slurm lint types
+.PHONY: help demo bench test test-slow test-slurm lint types docs
 
 help:
 	@echo "make demo       the whole way on synthetic rain, offline, in a few minutes"
@@ -15,10 +15,11 @@ help:
 	@echo "make test-slow  the long tests"
 	@echo "make test-slurm the tests on a real SLURM of four virtual nodes on this host"
 	@echo "make lint types ruff and mypy"
+	@echo "make docs       the documentation, into build/docs"
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable ".[train,geo,test]" --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable ".[train,geo,test,docs]" --constraint constraints.txt
 	@touch $@
 
 demo: $(READY)
@@ -48,3 +49,7 @@ types: $(READY)
 	rm -rf build/types
 	$(BIN)/python -m pip install --quiet --no-deps --target build/types .
 	MYPYPATH=build/types $(BIN)/mypy --package minkgen
+
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "build/docs/index.html"

@@ -35,7 +35,7 @@ from minkgen.cli.render import show_progress, show_result
 def command(folder: Path | None, *, tiles: int, repeats: int, as_json: bool, quiet: bool) -> int:
     """Time γ, in the same run as the reference pipeline, GUDHI and (if installed) cc3d.
 
-    FOLDER holds composites in the archive's layout (YYYY/MM/DD/OPERA/COMP/*.h5); without it,
+    FOLDER holds composites in the archive's layout (YYYY/MM/DD/OPERA/COMP/NAME.h5); without it,
     synthetic rain is timed. The table shows the project's targets and whether they are met; a
     missed target is no failure, since machines differ. A few minutes on two cores, best with
     nothing else running.

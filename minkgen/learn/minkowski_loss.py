@@ -28,8 +28,9 @@ Measure = Literal["counting", "grid"]
 class MinkowskiLoss(nn.Module):
     """How unlike two rain fields are in area, perimeter and components, as a differentiable loss.
 
-    L_M = mean over samples of Σ_f Σ_u w(u) |log1p γ̂_f(u) - log1p γ_f(u)| (signed logarithms for
-    Euler numbers), with γ̂ of a prediction by a differentiable surrogate and γ of the target exact.
+    L_M is the mean over samples of ``Σ_f Σ_u w(u) |log1p γ̂_f(u) - log1p γ_f(u)|`` (signed
+    logarithms for Euler numbers), with γ̂ of a prediction by a differentiable surrogate and γ of the
+    target exact.
     Fields are rain rates in mm/h; what comes from a network must be brought back to them first.
 
     Parameters
