@@ -19,6 +19,7 @@ _VERBS = (
     "compute",
     "rebuild",
     "inspect",
+    "show",
     "verify",
     "store",
     "train",
