@@ -62,8 +62,8 @@ SCORES = (
         (
             "mean over samples of Σ over area, perimeter and components of Σ over u of w(u) "
             "abs(log1p γ(prediction) - log1p γ(truth)), both γ exact; `counting`: w = 1, "
-            "`measure`: the integration weights of the thresholds; in `per_functional` each functional, and "
-            "`bias`, the same without abs, by `measure`"
+            "`measure`: the integration weights of the thresholds; in `per_functional` each "
+            "functional, and `bias`, the same without abs, by `measure`"
         ),
         "0 is best; bias above 0: too much",
     ),
@@ -203,7 +203,7 @@ least MAE but for the wetter one, and the worst L_M, spectrum and peaks.
 
 
 def synthetic_days(count: int) -> list[Float32Array]:
-    """Return the tiles with rain of each day, drizzle zeroed."""
+    """Return the tiles with rain of so many days, drizzle zeroed."""
     days = []
     for number in range(count):
         frame = rain_field(TEST_2KM, FIRST_DAY + timedelta(days=number), seed=SEED)
