@@ -50,7 +50,7 @@ ROWS = (
     ("loss/measure", "L_M", "blurred", max),
     ("loss/per_functional/components/bias", "L_M components, signed", "speckled", max),
     ("anisotropy/relative", "anisotropy", "striped", max),
-    ("exceedance_ratio/10", "exceedance ratio, 10 mm/h", "wetter", max),
+    ("exceedance_ratio/1", "exceedance ratio, 1 mm/h", "wetter", max),
     ("mass_bias", "mass bias", "wetter", max),
     ("sal/amplitude/mean", "SAL A", "wetter", max),
 )

@@ -36,7 +36,7 @@ def test_every_copy_is_seen_by_the_scores_meant_to_see_it(script, scores):
 
 def test_no_score_finds_fault_with_the_truth(script, scores):
     best = {"rapsd/ratio", "anisotropy/relative", "mass_bias", "peak_ratio"}
-    best |= {"fss/1/5", "exceedance_ratio/10"}
+    best |= {"fss/1/5", "exceedance_ratio/1"}
     for path, heading, *_ in script["ROWS"]:
         expected = 1.0 if path in best else 0.0
         assert scores["truth"][path] == pytest.approx(expected, abs=1e-12), heading
@@ -45,7 +45,7 @@ def test_no_score_finds_fault_with_the_truth(script, scores):
 def test_what_the_mean_error_prefers_is_found_out(scores):
     """The reason for the other scores: striped rain has less MAE than rain that moved."""
     assert scores["striped"]["mae"] < 0.5 * scores["displaced"]["mae"]
-    assert scores["striped"]["anisotropy/relative"] > 2.5
+    assert scores["striped"]["anisotropy/relative"] > 2.0
     assert scores["displaced"]["anisotropy/relative"] == pytest.approx(1.0, abs=0.05)
     assert scores["striped"]["peak_ratio"] > 1.3  # filaments overshoot
 
