@@ -47,7 +47,7 @@ def test_what_the_mean_error_prefers_is_found_out(scores):
     assert scores["striped"]["mae"] < 0.5 * scores["displaced"]["mae"]
     assert scores["striped"]["anisotropy/relative"] > 2.0
     assert scores["displaced"]["anisotropy/relative"] == pytest.approx(1.0, abs=0.05)
-    assert scores["striped"]["peak_ratio"] > 1.3  # filaments overshoot
+    assert scores["striped"]["peak_ratio"] > 1.15  # filaments overshoot
 
 
 def test_the_page_explains_every_score(script, statistics):
