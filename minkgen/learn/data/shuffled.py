@@ -43,6 +43,8 @@ class ShuffledTiles:
     reader : TileReader
     batches : int
         Batches of an epoch on each rank.
+    samples : int
+        Samples of an epoch, over all ranks.
 
     Raises
     ------
@@ -67,7 +69,7 @@ class ShuffledTiles:
                 got=f"batch_size {batch_size}, rank {rank} of {ranks}",
                 expected="a batch size of at least 1, and a rank from 0 to ranks - 1",
             )
-        self.reader = reader
+        self.reader, self.samples = reader, reader.samples
         self.batches = -(-reader.samples // (batch_size * ranks))
         if reader.samples < self.batches * ranks:
             raise InputError(
