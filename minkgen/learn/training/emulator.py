@@ -21,7 +21,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from minkgen.learn.checkpoints import design_of, run_identity
-from minkgen.learn.data import Batch, ShuffledTiles, TileReader
+from minkgen.learn.data import Batch, ShuffledTiles, reader_on
 from minkgen.learn.emulators import EmulatorNetwork
 from minkgen.learn.emulators.network import input_gradient_norms, spectral_product
 from minkgen.learn.losses import FixedWeights, HomoscedasticWeights, minkowski_terms
@@ -38,8 +38,6 @@ __all__ = ["fit_emulator"]
 # Targets from which the network and the weights start. log1p γ deviates by up to 3 from its mean,
 # which is therefore known to 0.03 or better.
 CALIBRATION_SAMPLES = 8192
-# Of a GPU's free memory that a split may take; the network's activations need the rest.
-MEMORY_SHARE = 0.4
 
 
 def fit_emulator(
@@ -89,7 +87,7 @@ class _EmulatorTask(Task):
         self._fabric, self._snapshot = fabric, snapshot
         self._functionals = design_of(snapshot, settings).functionals
         self.training = self._share_of_training()
-        self._validation = self._reader("validation")
+        self._validation = reader_on(fabric.device, snapshot, "validation", self._functionals)
         emulator, weights = self._beginning()
         self.modules = {
             "emulator": on_device(fabric, emulator),
@@ -105,7 +103,14 @@ class _EmulatorTask(Task):
 
     def _share_of_training(self) -> ShuffledTiles:
         settings, fabric = self.settings, self._fabric
-        reader = self._reader("train", mixup=settings.mixup, max_tiles=settings.max_tiles)
+        reader = reader_on(
+            fabric.device,
+            self._snapshot,
+            "train",
+            self._functionals,
+            mixup=settings.mixup,
+            max_tiles=settings.max_tiles,
+        )
         return ShuffledTiles(
             reader,
             batch_size=settings.batch_size // fabric.world_size,
@@ -113,18 +118,6 @@ class _EmulatorTask(Task):
             rank=fabric.global_rank,
             ranks=fabric.world_size,
         )
-
-    def _reader(self, split: str, **choices: Any) -> TileReader:
-        """Return a reader whose tiles lie on a GPU, if one trains and they leave enough room."""
-        snapshot, device = self._snapshot, self._fabric.device
-        reader = TileReader(snapshot, split, self._functionals, **choices)
-        if device.type == "cuda":
-            values = snapshot.tile_size**2 + len(self._functionals) * len(snapshot.thresholds)
-            free_bytes, _ = torch.cuda.mem_get_info(device)
-            if 4 * values * reader.samples < MEMORY_SHARE * free_bytes:
-                choices |= {"in_memory": True, "device": device}
-                return TileReader(snapshot, split, self._functionals, **choices)
-        return reader
 
     def _beginning(self) -> tuple[EmulatorNetwork, nn.Module]:
         """Return the network and the weights of the terms, before the first step."""
