@@ -23,7 +23,16 @@ from minkgen.learn.checkpoints import (
 from minkgen.learn.training.task import FloatArray, Task
 from minkgen.store.files import write_bytes
 
-__all__ = ["BEST", "LAST", "METRICS", "EpochSums", "Run", "begin", "training_budget"]
+__all__ = [
+    "BEST",
+    "LAST",
+    "METRICS",
+    "EpochSums",
+    "Run",
+    "begin",
+    "training_budget",
+    "training_finished",
+]
 
 BEST, LAST, METRICS = "best.safetensors", "last.pt", "metrics.jsonl"
 
@@ -89,8 +98,7 @@ class Run:
     def finished(self) -> bool:
         """Whether all epochs are done, or patience has ended."""
         settings = self.task.settings
-        patience_is_over = self.epoch - self.best_epoch >= settings.patience
-        return self.epoch >= settings.epochs or patience_is_over
+        return _finished(self.epoch, self.best_epoch, settings.epochs, settings.patience)
 
     def close_epoch(self, record: dict[str, Any]) -> None:
         """Take an epoch's record, and what follows from its score."""
@@ -163,6 +171,10 @@ class Run:
             )
 
 
+def _finished(epoch: int, best_epoch: int, epochs: int, patience: int) -> bool:
+    return epoch >= epochs or epoch - best_epoch >= patience
+
+
 def begin(task: Task) -> Run:
     """Return a run before its first epoch."""
     patience = task.settings.patience // PLATEAU_SHARE
@@ -208,3 +220,23 @@ def training_budget(folder: Path) -> dict[str, Any]:
         "seconds": sum(record["seconds"] for record in history),
         "hardware": checkpoint["hardware"],
     }
+
+
+def training_finished(folder: Path) -> bool:
+    """Return whether a run's folder holds a training that would not go on.
+
+    Raises
+    ------
+    TrainingError
+        If `last.pt` is there and cannot be read.
+    """
+    if not (folder / LAST).exists():
+        return False
+    checkpoint = read_checkpoint(folder / LAST)
+    settings = checkpoint["identity"]["settings"]
+    return _finished(
+        len(checkpoint["history"]),
+        checkpoint["best_epoch"],
+        settings["epochs"],
+        settings["patience"],
+    )
