@@ -105,7 +105,7 @@ def trained(snapshot: Snapshot, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.mark.parametrize(
     ("epoch", "batch"),
-    # After the warm-up; within the epochs in which the weight is measured, and in which it is chosen.
+    # After the warm-up; in the epochs in which the weight is measured, and in which it is chosen.
     [(1, 0), (2, 2), (3, 1)],
 )
 def test_resumed_equals_uninterrupted_bit_for_bit(
