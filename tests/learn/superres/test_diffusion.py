@@ -159,7 +159,7 @@ def test_objectives_are_seeded_and_reach_all_weights() -> None:
     model.prepare([(scene, target)])
     moved(model)
     torch.manual_seed(7)
-    loss, rain_rate = model.objective(scene, target)
+    loss, rain_rate, _ = model.objective(scene, target)
     torch.manual_seed(7)
     again = model.objective(scene, target)
     assert torch.equal(loss, again.loss)
