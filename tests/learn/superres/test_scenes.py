@@ -84,11 +84,8 @@ def test_terrain_of_known_places(store: Path) -> None:
 
 
 def test_terrain_is_that_of_a_look_up_by_coordinates(store: Path) -> None:
-    static = open_static(store)["terrain"].load()
-    standardised = (static.astype(np.float64) - float(static.astype(np.float64).mean())) / float(
-        static.astype(np.float64).std()
-    )
-    assert float(standardised.std()) == pytest.approx(1.0)
+    height = open_static(store)["terrain"].astype(np.float64)
+    standardised = (height - height.mean()) / height.std()
     places = [(0, 0), (448, 576), (5, 300), (300, 5), (131, 257)]
     x0, y0 = corners(*places)
     found = Terrain(store, SIZE, 2.0).at(x0, y0)
@@ -144,7 +141,8 @@ def test_a_flat_terrain_is_zero(store: Path, tmp_path: Path) -> None:
 def test_a_store_without_terrain_is_warned_of_once(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
-        terrains = [Terrain(tmp_path, SIZE, 2.0) for _ in range(3)]
+        terrains = [Terrain(tmp_path, SIZE, 2.0) for _ in range(2)]
+        terrains.append(Terrain(tmp_path, SIZE, 2.0))
     assert [str(one.message).splitlines()[0] for one in caught] == [
         f"the store has no terrain, which is 0 everywhere for its models: {tmp_path}"
     ]
