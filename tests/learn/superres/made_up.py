@@ -56,10 +56,23 @@ def log_error(model: SuperResolver, fields: Tensor, target_BHW: Tensor) -> float
     return difference.square().mean().item()
 
 
-def require_gradients(model: SuperResolver, value: Tensor) -> None:
-    """Check that a value's gradient reaches every weight that is trained, and is finite."""
-    model.zero_grad()
-    torch.autograd.backward(value)
+def require_gradients(model: SuperResolver, scene: Scene, target_BHW: Tensor) -> None:
+    """Check that the gradients of loss and field reach every weight that is trained.
+
+    And the output that both are made of, pixel by pixel.
+    """
+    for name in ("loss", "rain_rate"):
+        objective = model.objective(scene, target_BHW)
+        value = getattr(objective, name).sum()
+        (at_output,) = torch.autograd.grad(value, objective.output, retain_graph=True)
+        assert at_output.shape == target_BHW.shape
+        assert (at_output != 0.0).float().mean() > 0.3, name
+        model.zero_grad()
+        torch.autograd.backward(value)
+        _require_gradients_of_weights(model)
+
+
+def _require_gradients_of_weights(model: SuperResolver) -> None:
     for name, weight in model.named_parameters():
         if weight.requires_grad:
             assert weight.grad is not None, name

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from minkgen.errors import InputError, TrainingError
-from minkgen.learn.checkpoints import write_tensors
+from minkgen.learn.checkpoints import run_identity, write_tensors
 from minkgen.learn.superres.flow import ResidualFlow
 from minkgen.learn.superres.model import SuperResolver
 from minkgen.learn.superres.weights import build_superres, load_superres, superres_identity
-from minkgen.recipe import SuperResolution
+from minkgen.recipe import Emulator, SuperResolution
 from minkgen.store.snapshot import Snapshot
 from tests.learn.superres.made_up import moved, wet_scenes
 
@@ -117,6 +117,16 @@ def test_a_mean_that_is_no_unet_is_refused(snapshot: Snapshot, tmp_path: Path) -
     with pytest.raises(TrainingError, match="another run") as refused:
         build_superres(snapshot, settings_of("flow"), mean=path)
     assert refused.value.got == "model: ddpm"
+
+
+def test_weights_of_an_emulator_are_refused(snapshot: Snapshot, tmp_path: Path) -> None:
+    path = tmp_path / "emulator.safetensors"
+    identity = run_identity(snapshot, Emulator())
+    write_tensors(path, {"weight": torch.zeros(1)}, {"identity": identity})
+    with pytest.raises(TrainingError, match="no model of super-resolution"):
+        load_superres(path, snapshot)
+    with pytest.raises(TrainingError, match="another run"):
+        build_superres(snapshot, settings_of("flow"), mean=path)
 
 
 def test_more_stages_than_a_tile_has_halves_are_refused(snapshot: Snapshot) -> None:
