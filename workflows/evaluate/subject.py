@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from minkgen.gamma.functionals import UNITS
-from minkgen.gamma.matrix import gamma_matrix
 from minkgen.learn.data import wet_rows
 from minkgen.learn.surrogate import GammaDefinition
 from minkgen.recipe import Recipe, digest
 from minkgen.store.layout import StorePaths
 from minkgen.store.snapshot import Snapshot, open_snapshot
+from minkgen.workflows.evaluate.exact import ExactGamma, exact_gamma
 from minkgen.workflows.evaluate.surrogates import (
     NamedSurrogate,
     compared_functionals,
     load_surrogates,
 )
 
-__all__ = ["ExactGamma", "Subject", "drizzle_zeroed", "open_subject"]
-
-FloatArray = npt.NDArray[np.float32]
-# Exact γ of tiles (B, H, W), drizzle zeroed, for the functionals that are compared: (B, F, Q).
-ExactGamma = Callable[[npt.NDArray[np.floating]], FloatArray]
+__all__ = ["Subject", "open_subject"]
 
 
 @dataclass(frozen=True)
@@ -63,19 +56,7 @@ class Subject:
 
     def exact_gamma(self, functionals: Sequence[str] = ()) -> ExactGamma:
         """Return the function that gives the exact γ of any tiles, as that of the targets is."""
-        definition = self.definition
-
-        def exact(rain_rate: npt.NDArray[np.floating]) -> FloatArray:
-            return gamma_matrix(
-                drizzle_zeroed(rain_rate, definition.drizzle_mm_h),
-                definition.thresholds,
-                pixel_km=definition.pixel_km,
-                min_persistence=definition.floors,
-                functionals=functionals or self.functionals,
-                essential=definition.essential,
-            )
-
-        return exact
+        return exact_gamma(self.definition, functionals or self.functionals)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what every result says about itself, as plain values."""
@@ -91,12 +72,6 @@ class Subject:
             "about": {each.name: {"title": each.title, **each.about} for each in self.surrogates},
             "attribution": self.snapshot.metadata["attribution"],
         }
-
-
-def drizzle_zeroed(rain_rate: npt.NDArray[np.floating], drizzle_mm_h: float) -> FloatArray:
-    """Return tiles in which rates below the drizzle threshold, negative ones too, are 0."""
-    rain_rate = rain_rate.astype(np.float32, copy=False)
-    return np.where(rain_rate >= np.float32(drizzle_mm_h), rain_rate, np.float32(0.0))
 
 
 def open_subject(recipe: Recipe, split: str, names: Sequence[str]) -> Subject:
