@@ -1,1 +1,1 @@
-"""Scores of super-resolution: mean statistics of fields, and metrics made from them."""
+"""Scores of super-resolution: statistics of chunks of fields, and scores made from merged ones."""
