@@ -1,4 +1,4 @@
-"""What is evaluated: some surrogates on one split of a snapshot, and where results go."""
+"""What is evaluated: some rows on one split of a snapshot, and where results go."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from minkgen.recipe import Recipe, digest
 from minkgen.store.layout import StorePaths
 from minkgen.store.snapshot import Snapshot, open_snapshot
 from minkgen.workflows.evaluate.exact import ExactGamma, exact_gamma
+from minkgen.workflows.evaluate.named import Named
 from minkgen.workflows.evaluate.surrogates import (
     NamedSurrogate,
     compared_functionals,
     load_surrogates,
 )
 
-__all__ = ["Subject", "open_subject"]
+__all__ = ["EvaluatedSplit", "Subject", "open_subject"]
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What an evaluation is about.
+class EvaluatedSplit:
+    """A split of a snapshot, and what is compared on it.
 
     Attributes
     ----------
@@ -33,15 +34,13 @@ class Subject:
     split : str
     functionals : tuple of str
         That are compared.
-    surrogates : list of NamedSurrogate
     folder : Path
-        Of the results: the same snapshot, split, settings and surrogates have the same folder.
+        Of the results: the same snapshot, split, settings and rows have the same folder.
     """
 
     snapshot: Snapshot
     split: str
     functionals: tuple[str, ...]
-    surrogates: list[NamedSurrogate]
     folder: Path
 
     @property
@@ -58,8 +57,8 @@ class Subject:
         """Return the function that gives the exact γ of any tiles, as that of the targets is."""
         return exact_gamma(self.definition, functionals or self.functionals)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return what every result says about itself, as plain values."""
+    def described(self, rows: Sequence[Named[Any]]) -> dict[str, Any]:
+        """Return what every result says about itself and its rows, as plain values."""
         return {
             "snapshot": self.snapshot.name,
             "hash": self.snapshot.hash,
@@ -69,9 +68,25 @@ class Subject:
             "thresholds_mm_h": self.snapshot.thresholds.tolist(),
             "measure": self.snapshot.measure.tolist(),
             "pixel_km": self.snapshot.pixel_km,
-            "about": {each.name: {"title": each.title, **each.about} for each in self.surrogates},
+            "about": {each.name: {"title": each.title, **each.about} for each in rows},
             "attribution": self.snapshot.metadata["attribution"],
         }
+
+
+@dataclass(frozen=True)
+class Subject(EvaluatedSplit):
+    """Surrogates on a split.
+
+    Attributes
+    ----------
+    surrogates : list of NamedSurrogate
+    """
+
+    surrogates: list[NamedSurrogate]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what every result says about itself, as plain values."""
+        return self.described(self.surrogates)
 
 
 def open_subject(recipe: Recipe, split: str, names: Sequence[str]) -> Subject:
@@ -108,4 +123,4 @@ def open_subject(recipe: Recipe, split: str, names: Sequence[str]) -> Subject:
         ),
     }
     folder = StorePaths(recipe.store.absolute()).runs / f"evaluation-{digest(identity)[:8]}"
-    return Subject(snapshot, split, functionals, surrogates, folder)
+    return Subject(snapshot, split, functionals, folder, surrogates)
