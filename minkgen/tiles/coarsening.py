@@ -15,7 +15,14 @@ import numpy.typing as npt
 
 from minkgen.errors import InputError
 
-__all__ = ["COARSE_KM", "cell_edges", "coarsen", "refine"]
+__all__ = [
+    "COARSE_KM",
+    "averaging_matrix",
+    "cell_edges",
+    "coarsen",
+    "interpolating_matrix",
+    "refine",
+]
 
 COARSE_KM = 25.0
 
@@ -60,7 +67,7 @@ def cell_edges(size: int, pixel_km: float) -> Float64:
 
 
 @cache
-def _averaging(size: int, pixel_km: float) -> Float64:
+def averaging_matrix(size: int, pixel_km: float) -> Float64:
     """Return the matrix (cells, size) of the share of each pixel in each cell's mean."""
     edges = cell_edges(size, pixel_km)
     pixels = np.arange(size + 1, dtype=np.float64)
@@ -72,7 +79,7 @@ def _averaging(size: int, pixel_km: float) -> Float64:
 
 
 @cache
-def _interpolating(size: int, pixel_km: float, method: str) -> Float64:
+def interpolating_matrix(size: int, pixel_km: float, method: str) -> Float64:
     """Return the matrix (size, cells) that brings cell means back to pixel centres."""
     edges = cell_edges(size, pixel_km)
     position = np.arange(size) + 0.5
@@ -120,8 +127,8 @@ def coarsen(rain_rate: npt.NDArray[np.floating], pixel_km: float) -> Float64:
     InputError
         If a side is shorter than two coarse cells.
     """
-    rows = _averaging(rain_rate.shape[-2], pixel_km)
-    columns = _averaging(rain_rate.shape[-1], pixel_km)
+    rows = averaging_matrix(rain_rate.shape[-2], pixel_km)
+    columns = averaging_matrix(rain_rate.shape[-1], pixel_km)
     means: Float64 = rows @ rain_rate.astype(np.float64) @ columns.T
     return means
 
@@ -148,7 +155,7 @@ def refine(
     -------
     ndarray of float64, shape (..., H, W)
     """
-    rows = _interpolating(shape[0], pixel_km, method)
-    columns = _interpolating(shape[1], pixel_km, method)
+    rows = interpolating_matrix(shape[0], pixel_km, method)
+    columns = interpolating_matrix(shape[1], pixel_km, method)
     fine: Float64 = np.maximum(rows @ coarse.astype(np.float64) @ columns.T, 0.0)
     return fine

@@ -5,6 +5,6 @@ epochs of all ranks and workers from that.
 """
 
 from minkgen.learn.data.shuffled import EpochBatches, ShuffledTiles
-from minkgen.learn.data.tiles import Batch, TileReader, wet_rows
+from minkgen.learn.data.tiles import Batch, TileReader, reader_on, wet_rows
 
-__all__ = ["Batch", "EpochBatches", "ShuffledTiles", "TileReader", "wet_rows"]
+__all__ = ["Batch", "EpochBatches", "ShuffledTiles", "TileReader", "reader_on", "wet_rows"]

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BUFFER_CHUNKS", "BUFFER_FRAMES", "EpochOrder", "epoch_order", "even_bounds"]
+__all__ = [
+    "BUFFER_CHUNKS",
+    "BUFFER_FRAMES",
+    "EpochOrder",
+    "epoch_order",
+    "even_bounds",
+    "stratified_order",
+]
 
 # A buffer holds at least so many chunks of so many frames: 1024 tiles of 128 x 128 pixels, if all
 # are wet, take 64 MiB.
@@ -26,7 +33,7 @@ IndexArray = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class EpochOrder:
-    """Every sample once.
+    """Samples, each of them once.
 
     Attributes
     ----------
@@ -34,7 +41,7 @@ class EpochOrder:
         Numbers of the samples, in the order in which they are given.
     buffers : array of int, shape (buffers + 1,)
         Buffer b gives the positions `buffers[b]` to `buffers[b + 1]` of `samples`: all samples of
-        its chunks.
+        its chunks; in a stratified order all wet ones, beside dry ones from anywhere.
     """
 
     samples: IndexArray
@@ -79,6 +86,53 @@ def epoch_order(
     buffer_of_sample = np.repeat(buffer_of_chunk, np.diff(starts, append=len(chunks)))
     samples = np.lexsort((random.random(len(chunks)), buffer_of_sample))
     return EpochOrder(samples, np.cumsum([0, *np.bincount(buffer_of_sample)]))
+
+
+def stratified_order(
+    chunks: npt.NDArray[np.integer],
+    frames: npt.NDArray[np.integer],
+    wet: npt.NDArray[np.bool_],
+    *,
+    dry: int,
+    seed: int,
+    epoch: int,
+) -> EpochOrder:
+    """Return an order with every wet sample once, and some of the dry ones at even distances.
+
+    Parameters
+    ----------
+    chunks, frames : array of int, shape (N,)
+        As for `epoch_order`.
+    wet : array of bool, shape (N,)
+    dry : int
+        How many of the dry samples come; other ones in every epoch, where there are more.
+    seed, epoch : int
+        Not negative.
+
+    Returns
+    -------
+    EpochOrder
+        The wet samples in the order of `epoch_order`. Any stretch of the order has its share of
+        dry ones, up to one more or less.
+
+    Examples
+    --------
+    >>> wet = np.arange(40) % 4 != 0
+    >>> zeros = np.zeros(40, int)
+    >>> order = stratified_order(zeros, zeros, wet, dry=6, seed=0, epoch=1)
+    >>> len(order.samples), np.flatnonzero(~wet[order.samples]).tolist()
+    (36, [3, 9, 15, 21, 27, 33])
+    """
+    rainy, rest = np.flatnonzero(wet), np.flatnonzero(~wet)
+    order = epoch_order(chunks[wet], frames[wet], seed=seed, epoch=epoch)
+    total = len(rainy) + dry
+    is_dry = np.zeros(total, np.bool_)
+    is_dry[(2 * np.arange(dry) + 1) * total // (2 * max(dry, 1))] = True
+    samples = np.empty(total, np.intp)
+    samples[~is_dry] = rainy[order.samples]
+    samples[is_dry] = np.random.default_rng([seed, epoch, 1]).permutation(rest)[:dry]
+    inner = np.flatnonzero(~is_dry)[order.buffers[1:-1]]
+    return EpochOrder(samples, np.array([0, *inner, total]))
 
 
 def _spread(frame_of_chunk: npt.NDArray[np.integer], random: np.random.Generator) -> IndexArray:

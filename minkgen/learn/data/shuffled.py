@@ -7,13 +7,14 @@ ones, so that it reads few chunks that others read as well; of these, so does ea
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from minkgen.errors import InputError
-from minkgen.learn.data.order import epoch_order, even_bounds
+from minkgen.learn.data.order import IndexArray, even_bounds, stratified_order
 from minkgen.learn.data.tiles import Batch, TileReader
 
 __all__ = ["EpochBatches", "ShuffledTiles"]
@@ -22,11 +23,12 @@ __all__ = ["EpochBatches", "ShuffledTiles"]
 class ShuffledTiles:
     """The samples of a reader in shuffled batches, epoch after epoch.
 
-    Over all ranks and workers, every sample comes exactly once an epoch: none is dropped, none is
-    repeated. All ranks have the same number of batches, and no two batches differ by more than one
-    sample: the remainder is spread instead of making a short batch. What a batch holds depends on
-    (seed, epoch, rank, batch size, number of ranks) only. The number of workers decides in which
-    order the batches come.
+    Over all ranks and workers, every wet sample comes exactly once an epoch: none is dropped, none
+    is repeated. Dry ones, where the reader has them, are mixed in evenly up to a share, each once
+    at most; they are drawn anew in every epoch. All ranks have the same number of batches, and no
+    two batches differ by more than one sample: the remainder is spread instead of making a short
+    batch. What a batch holds depends on (seed, epoch, rank, batch size, number of ranks) only. The
+    number of workers decides in which order the batches come.
 
     Parameters
     ----------
@@ -35,12 +37,16 @@ class ShuffledTiles:
         Samples of a batch at most.
     seed : int
         Not negative.
+    wet_share : float, optional
+        Share of wet samples in an epoch, in (0, 1]; larger where there are too few dry ones.
     rank, ranks : int, optional
         Which process this is, from 0, and how many there are.
 
     Attributes
     ----------
     reader : TileReader
+    samples : int
+        Samples of an epoch, over all ranks.
     batches : int
         Batches of an epoch on each rank.
 
@@ -59,7 +65,14 @@ class ShuffledTiles:
     """
 
     def __init__(
-        self, reader: TileReader, *, batch_size: int, seed: int, rank: int = 0, ranks: int = 1
+        self,
+        reader: TileReader,
+        *,
+        batch_size: int,
+        seed: int,
+        wet_share: float = 1.0,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         if batch_size < 1 or not 0 <= rank < ranks:
             raise InputError(
@@ -68,11 +81,14 @@ class ShuffledTiles:
                 expected="a batch size of at least 1, and a rank from 0 to ranks - 1",
             )
         self.reader = reader
-        self.batches = -(-reader.samples // (batch_size * ranks))
-        if reader.samples < self.batches * ranks:
+        wet = int(np.count_nonzero(reader.wet))
+        self._dry = min(reader.samples - wet, round(wet * (1.0 - wet_share) / wet_share))
+        self.samples = wet + self._dry
+        self.batches = -(-self.samples // (batch_size * ranks))
+        if self.samples < self.batches * ranks:
             raise InputError(
                 "there are too few samples for so many ranks",
-                got=f"{reader.samples} samples for {ranks} ranks with batches of {batch_size}",
+                got=f"{self.samples} samples for {ranks} ranks with batches of {batch_size}",
                 hint="take fewer ranks, or larger batches if they are of one sample",
             )
         self._seed, self._rank, self._ranks = seed, rank, ranks
@@ -94,16 +110,20 @@ class ShuffledTiles:
         """
         return EpochBatches(self, number, done)
 
-    def _cut(self, number: int, first: int, last: int) -> Iterator[Batch]:
-        """Yield consecutive batches of an epoch of this rank."""
+    def _cut(self, number: int, first: int, last: int) -> Iterator[tuple[IndexArray, Batch]]:
+        """Yield consecutive batches of an epoch of this rank, with the numbers of their samples."""
         reader = self.reader
-        order = epoch_order(reader.chunks, reader.frames, seed=self._seed, epoch=number)
+        order = stratified_order(
+            reader.chunks, reader.frames, reader.wet, dry=self._dry, seed=self._seed, epoch=number
+        )
         begin = self._rank * self.batches
-        bounds = even_bounds(reader.samples, self._ranks * self.batches)
+        bounds = even_bounds(self.samples, self._ranks * self.batches)
         cuts = bounds[begin + first : begin + last + 1]
         reads = np.unique(np.clip(order.buffers, cuts[0], cuts[-1]))
         samples = order.samples[cuts[0] : cuts[-1]]
-        return reader.batches(samples, reads=reads - cuts[0], cuts=cuts - cuts[0])
+        numbers = (order.samples[start:stop] for start, stop in pairwise(cuts.tolist()))
+        batches = reader.batches(samples, reads=reads - cuts[0], cuts=cuts - cuts[0])
+        return zip(numbers, batches, strict=True)
 
 
 class EpochBatches(IterableDataset[Batch]):
@@ -125,13 +145,17 @@ class EpochBatches(IterableDataset[Batch]):
     def __len__(self) -> int:
         return self._tiles.batches - self._done
 
+    def numbered(self) -> Iterator[tuple[IndexArray, Batch]]:
+        """Yield the batches with the numbers that their samples have in the reader."""
+        return self._tiles._cut(self._number, self._done, self._tiles.batches)
+
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
         if worker is None:
-            yield from self._tiles._cut(self._number, self._done, self._tiles.batches)
+            yield from (batch for _, batch in self.numbered())
             return
         first, last = self._share(worker.id, worker.num_workers)
-        for batch in self._tiles._cut(self._number, first, last):
+        for _, batch in self._tiles._cut(self._number, first, last):
             # A worker sends whole storages; the buffer of which this is a part is far larger.
             yield Batch(*(torch.from_numpy(tensor.numpy().copy()) for tensor in batch))
 

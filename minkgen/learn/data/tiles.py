@@ -1,10 +1,10 @@
-"""The wet samples of a split as tensors: from the store, or from memory."""
+"""The samples of a split as tensors: from the store, or from memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,12 @@ from minkgen.store.layout import SAMPLES_PER_CHUNK
 from minkgen.store.shards import ShardedRows
 from minkgen.store.snapshot import Snapshot
 
-__all__ = ["Batch", "TileReader", "wet_rows"]
+__all__ = ["Batch", "TileReader", "reader_on", "wet_rows"]
 
 # Samples that are read at once where the order is that of the store.
 _STRETCH = BUFFER_CHUNKS * SAMPLES_PER_CHUNK
+# Of a GPU's free memory that a split may take; the network's activations need the rest.
+_MEMORY_SHARE = 0.4
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -67,10 +69,10 @@ def wet_rows(snapshot: Snapshot, split: str) -> IndexArray:
 
 
 class TileReader:
-    """The wet samples of a split, numbered in the order of the store, the mixed ones last.
+    """Samples of a split, numbered in the order of the store, the mixed ones last.
 
-    Dry tiles (γ = 0 everywhere) are left out of emulators and their scores. A reader of a store
-    can be used by worker processes: it keeps no file open.
+    Dry tiles (γ = 0 everywhere) are left out of emulators and their scores, and taken by
+    super-resolution. A reader of a store can be used by worker processes: it keeps no file open.
 
     Parameters
     ----------
@@ -81,7 +83,9 @@ class TileReader:
     mixup : bool, optional
         Read the mixed tiles of the same rows, too (training split only).
     max_tiles : int, optional
-        Keep only the first so many wet rows.
+        Keep only the first so many rows.
+    dry : bool, optional
+        Read the dry rows, too.
     in_memory : bool, optional
         Read everything now and keep it: 64 KiB a sample of 128 x 128 pixels. Batches are the same.
     device : str or torch.device, optional
@@ -90,11 +94,12 @@ class TileReader:
     Attributes
     ----------
     rows : array of int
-        Row numbers in the split of the wet samples, in order.
+        Row numbers in the split of the samples, in order.
     samples : int
         Number of samples, the mixed ones included.
     chunks, frames : array of int, shape (samples,)
         The chunk, and the time in minutes since 1970, of every sample.
+    wet : array of bool, shape (samples,)
 
     Raises
     ------
@@ -112,10 +117,12 @@ class TileReader:
         *,
         mixup: bool = False,
         max_tiles: int | None = None,
+        dry: bool = False,
         in_memory: bool = False,
         device: str | torch.device = "cpu",
     ) -> None:
-        self.rows = wet_rows(snapshot, split)[:max_tiles]
+        rows = wet_rows(snapshot, split)
+        self.rows = (np.arange(snapshot.rows(split)) if dry else rows)[:max_tiles]
         self._snapshot, self._split, self._device = snapshot, split, torch.device(device)
         self._channels: IndexArray = np.array([FUNCTIONALS.index(name) for name in functionals])
         self._kinds = ("", "mixup_") if mixup else ("",)
@@ -130,6 +137,7 @@ class TileReader:
             -(-snapshot.rows(split) // SAMPLES_PER_CHUNK),
         )
         self.frames = np.tile(times, len(self._kinds))
+        self.wet = np.tile(np.isin(self.rows, rows), len(self._kinds))
         self.chunks = np.concatenate([chunk + chunks * kind for kind in range(len(self._kinds))])
         self._memory: Batch | None = None
         if in_memory:
@@ -231,6 +239,33 @@ class TileReader:
             for kept, read in zip(whole.span(first, first + _STRETCH), part, strict=True):
                 kept.copy_(read)
         return whole
+
+
+def reader_on(
+    device: torch.device,
+    snapshot: Snapshot,
+    split: str,
+    functionals: Sequence[str],
+    **choices: Any,
+) -> TileReader:
+    """Return a reader whose tiles lie on a GPU, if one trains and they leave room for the rest.
+
+    Parameters
+    ----------
+    device : torch.device
+        Of the network.
+    snapshot, split, functionals, **choices
+        As for `TileReader`, which also says what is raised.
+    """
+    reader = TileReader(snapshot, split, functionals, **choices)
+    if device.type == "cuda":
+        values = snapshot.tile_size**2 + len(functionals) * len(snapshot.thresholds)
+        free_bytes, _ = torch.cuda.mem_get_info(device)
+        if 4 * values * reader.samples < _MEMORY_SHARE * free_bytes:
+            return TileReader(
+                snapshot, split, functionals, **choices, in_memory=True, device=device
+            )
+    return reader
 
 
 def _empty(shape: tuple[int, ...], device: torch.device) -> Tensor:

@@ -22,7 +22,7 @@ from lightning_fabric import Fabric
 
 from minkgen.errors import InputError, NotFiniteError, TrainingStopped
 from minkgen.learn.checkpoints import design_of
-from minkgen.learn.data import ShuffledTiles, TileReader
+from minkgen.learn.data import ShuffledTiles, TileReader, reader_on
 from minkgen.learn.training.devices import process_count, training_fabric
 from minkgen.learn.training.reports import TrainingProgress, TrainingSummary
 from minkgen.learn.training.signals import StopSignals
@@ -32,9 +32,6 @@ from minkgen.recipe import Emulator
 from minkgen.store.snapshot import Snapshot
 
 __all__ = ["fit_emulator"]
-
-# Of a GPU's free memory that a split may take; the network's activations need the rest.
-MEMORY_SHARE = 0.4
 
 
 def fit_emulator(
@@ -141,7 +138,7 @@ def _data(
 ) -> tuple[ShuffledTiles, TileReader]:
     """Return this process's share of the training split, and the validation split."""
     functionals = design_of(snapshot, settings).functionals
-    reader = _reader(
+    reader = reader_on(
         fabric.device,
         snapshot,
         "train",
@@ -156,26 +153,7 @@ def _data(
         rank=fabric.global_rank,
         ranks=fabric.world_size,
     )
-    return training, _reader(fabric.device, snapshot, "validation", functionals)
-
-
-def _reader(
-    device: torch.device,
-    snapshot: Snapshot,
-    split: str,
-    functionals: tuple[str, ...],
-    **choices: Any,
-) -> TileReader:
-    """Return a reader whose tiles lie on a GPU, if one trains and they leave room for the rest."""
-    reader = TileReader(snapshot, split, functionals, **choices)
-    if device.type == "cuda":
-        values = snapshot.tile_size**2 + len(functionals) * len(snapshot.thresholds)
-        free_bytes, _ = torch.cuda.mem_get_info(device)
-        if 4 * values * reader.samples < MEMORY_SHARE * free_bytes:
-            return TileReader(
-                snapshot, split, functionals, **choices, in_memory=True, device=device
-            )
-    return reader
+    return training, reader_on(fabric.device, snapshot, "validation", functionals)
 
 
 @contextmanager
