@@ -41,8 +41,15 @@ PUBLISHED: dict[str, tuple[dict[str, float], dict[str, float]]] = {
     for name, (values, spreads) in _VALUES.items()
 }
 
-# Columns as in `minkgen.evaluate.superres`; MAE in mm/h.
-_SUPERRES_COLUMNS = ("loss_counting", "mae", "sal_s", "sal_a", "sal_l", "rapsd_ratio")
+# Paths as `minkgen.evaluate.superres` has them; MAE in mm/h.
+_SUPERRES_COLUMNS = (
+    "loss/counting",
+    "mae",
+    "sal/structure/mean",
+    "sal/amplitude/mean",
+    "sal/location/mean",
+    "rapsd/ratio",
+)
 
 # By the title of our row: scores by the column's key.
 PUBLISHED_SUPERRES: dict[str, dict[str, float]] = {

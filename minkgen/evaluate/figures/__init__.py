@@ -16,7 +16,7 @@ from minkgen.evaluate.figures.mechanism import ResponseCurves, response_of_a_cel
 from minkgen.evaluate.figures.spectra import MeanSpectra, mean_spectra
 from minkgen.evaluate.figures.style import as_png, line_of, model_line, tempered_line
 from minkgen.evaluate.figures.superres_fields import SceneCase, fields_side_by_side
-from minkgen.evaluate.figures.superres_gamma import gamma_residuals
+from minkgen.evaluate.figures.superres_gamma import GammaResiduals, gamma_residuals
 from minkgen.evaluate.figures.superres_reliability import Ensemble, reliability
 from minkgen.evaluate.figures.superres_scores import perception_distortion, sal_plane
 
@@ -24,6 +24,7 @@ __all__ = [
     "CASE_QUANTILES",
     "Ensemble",
     "GammaCase",
+    "GammaResiduals",
     "InversionCase",
     "MeanSpectra",
     "ResponseCurves",

@@ -1,27 +1,47 @@
-"""γ curves of chosen storms and of what models make of them, with their residuals."""
+"""γ curves of a split and of chosen storms, and of what models make of them, with residuals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from minkgen.evaluate.figures.gamma_curves import GammaCase
 from minkgen.evaluate.figures.style import TRUE_LINE, axis_label, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["gamma_residuals"]
+__all__ = ["GammaResiduals", "gamma_residuals"]
 
 FloatArray = npt.NDArray[np.floating]
 
 
+@dataclass(frozen=True)
+class GammaResiduals:
+    """γ of one tile, or mean γ of many.
+
+    Parameters
+    ----------
+    title : str
+    truth : array (F, Q)
+        In physical units.
+    predicted, residual : mapping of str to array (F, Q)
+        By the model's name: in physical units, and log1p predicted - log1p true, of means the mean
+        of that.
+    """
+
+    title: str
+    truth: FloatArray
+    predicted: Mapping[str, FloatArray]
+    residual: Mapping[str, FloatArray]
+
+
 def gamma_residuals(
-    cases: Sequence[GammaCase],
+    cases: Sequence[GammaResiduals],
     *,
     titles: Mapping[str, str],
     lines: Mapping[str, Mapping[str, Any]],
@@ -33,8 +53,7 @@ def gamma_residuals(
 
     Parameters
     ----------
-    cases : sequence of GammaCase
-        Their fields are not drawn.
+    cases : sequence of GammaResiduals
     titles, lines : mapping
         From the names of models to what the legend calls them, and to how they are drawn.
     thresholds : array_like (Q,)
@@ -68,12 +87,12 @@ def gamma_residuals(
 def _draw_curves(
     panel: Axes,
     levels: FloatArray,
-    case: GammaCase,
+    case: GammaResiduals,
     number: int,
     titles: Mapping[str, str],
     lines: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    panel.plot(levels, case.target[number], **TRUE_LINE, markersize=3, label="true")
+    panel.plot(levels, case.truth[number], **TRUE_LINE, markersize=3, label="true")
     for name, gamma in case.predicted.items():
         panel.plot(levels, gamma[number], **lines[name], markersize=3, label=titles[name])
     panel.set_xscale("log")
@@ -84,12 +103,11 @@ def _draw_curves(
 def _draw_residuals(
     panel: Axes,
     levels: FloatArray,
-    case: GammaCase,
+    case: GammaResiduals,
     number: int,
     lines: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    true = np.log1p(case.target[number])
-    for name, gamma in case.predicted.items():
-        panel.plot(levels, np.log1p(gamma[number]) - true, **lines[name], markersize=3)
+    for name, residual in case.residual.items():
+        panel.plot(levels, residual[number], **lines[name], markersize=3)
     panel.axhline(0.0, color="#000000", linewidth=0.8)
     panel.grid(visible=True, alpha=0.3)

@@ -29,7 +29,8 @@ def sal_plane(
     Parameters
     ----------
     points : mapping
-        By the model's name, `sal_s`, `sal_a` and `sal_l` of every seed.
+        By the model's name, the means `sal/structure/mean`, `sal/amplitude/mean` and
+        `sal/location/mean` of every seed.
     titles, lines : mapping
         From the names of models to what the legend calls them, and to how they are drawn.
     attribution : str
@@ -41,8 +42,8 @@ def sal_plane(
     """
     figure = new_figure(11.0, 4.6, attribution)
     amplitude, location = figure.subplots(1, 2)
-    for panel, key in ((amplitude, "sal_a"), (location, "sal_l")):
-        _draw_points(panel, points, "sal_s", key, titles, lines)
+    for panel, key in ((amplitude, "sal/amplitude/mean"), (location, "sal/location/mean")):
+        _draw_points(panel, points, "sal/structure/mean", key, titles, lines)
         panel.axvline(0.0, color="#000000", linewidth=0.8)
         panel.set_xlabel("S, structure (above 0: too large and flat)")
     amplitude.axhline(0.0, color="#000000", linewidth=0.8)
@@ -65,7 +66,7 @@ def perception_distortion(
     Parameters
     ----------
     points : mapping
-        By the model's name, `mae`, `loss_counting` and `rapsd_log_ratio` of every seed.
+        By the model's name, `mae`, `loss/counting` and `rapsd/log_ratio` of every seed.
     titles, lines : mapping
         From the names of models to what the legend calls them, and to how they are drawn.
     attribution : str
@@ -77,7 +78,7 @@ def perception_distortion(
     """
     figure = new_figure(11.0, 4.6, attribution)
     loss, spectrum = figure.subplots(1, 2)
-    for panel, key in ((loss, "loss_counting"), (spectrum, "rapsd_log_ratio")):
+    for panel, key in ((loss, "loss/counting"), (spectrum, "rapsd/log_ratio")):
         _draw_points(panel, points, "mae", key, titles, lines)
         panel.set_xlabel("distortion: MAE [mm/h]")
         panel.set_ylim(bottom=0.0)

@@ -95,9 +95,7 @@ class _Days:
         )
 
 
-def _counts_of(
-    histogram: ExactHistogram, values: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
+def _counts_of(histogram: ExactHistogram, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     counts = np.zeros(values.shape, np.int64)
     counts[np.searchsorted(values, histogram.values)] = histogram.counts
     return counts

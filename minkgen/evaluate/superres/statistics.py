@@ -66,8 +66,9 @@ class FieldStatistics:
         InputError
             If they are of other settings, tile sizes, or numbers of members.
         """
-        shapes, others = ({name: sums.shape for name, sums in each.sums.items()}
-                          for each in (self, other))
+        shapes, others = (
+            {name: sums.shape for name, sums in each.sums.items()} for each in (self, other)
+        )
         if self.members != other.members or shapes != others:
             raise InputError(
                 "statistics of different evaluations cannot be merged",
@@ -78,8 +79,10 @@ class FieldStatistics:
         return type(self)(
             self.members,
             {name: sums + other.sums[name] for name, sums in self.sums.items()},
-            {name: np.concatenate([kept, other.samples[name]])
-             for name, kept in self.samples.items()},
+            {
+                name: np.concatenate([kept, other.samples[name]])
+                for name, kept in self.samples.items()
+            },
             {name: rates.merge(other.rates[name]) for name, rates in self.rates.items()},
         )
 

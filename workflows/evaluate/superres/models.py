@@ -9,10 +9,9 @@ from typing import get_args
 
 from minkgen.learn.superres.interpolation import Interpolation
 from minkgen.learn.superres.model import SuperResolver
-from minkgen.learn.superres.prediction import on_best_device
 from minkgen.learn.superres.weights import load_superres
 from minkgen.recipe import Recipe
-from minkgen.recipe.superres import GeometricLoss, SuperResolution, SuperResolverName
+from minkgen.recipe.superres import GeometricLoss, SuperResolverName
 from minkgen.store.snapshot import Snapshot
 from minkgen.workflows.evaluate.named import Named, Rows, load_named, trained_seeds
 from minkgen.workflows.superres import superres_run
@@ -56,7 +55,7 @@ def load_models(recipe: Recipe, snapshot: Snapshot, names: Sequence[str] = ()) -
     Returns
     -------
     list of NamedModel
-        In the order of `SUPER_RESOLVERS`, on the best device.
+        In the order of `SUPER_RESOLVERS`.
 
     Raises
     ------
@@ -74,8 +73,8 @@ def load_models(recipe: Recipe, snapshot: Snapshot, names: Sequence[str] = ()) -
 
 def _interpolation(recipe: Recipe, snapshot: Snapshot) -> NamedModel | None:
     upsampling = recipe.superres.upsampling
-    model = on_best_device(Interpolation(snapshot.log_max).eval())
-    about = {"settings": {"upsampling": upsampling}, "steps": 0, "members": 1}
+    model = Interpolation(snapshot.log_max).eval()
+    about = {"settings": {"upsampling": upsampling}}
     return Named(INTERPOLATION, upsampling.capitalize(), {0: model}, about)
 
 
@@ -88,23 +87,8 @@ def _trained(recipe: Recipe, snapshot: Snapshot, name: str) -> NamedModel | None
         of_seed = settings.model_copy(update={"seed": seed})
         return superres_run(recipe.store, snapshot, of_seed)
 
-    def load(weights: Path) -> SuperResolver:
-        return on_best_device(load_superres(weights, snapshot))
-
-    seeds, runs = trained_seeds(settings.seed, run_of, load)
+    seeds, runs = trained_seeds(settings.seed, run_of, partial(load_superres, snapshot=snapshot))
     if not seeds:
         return None
-    members = settings.members if next(iter(seeds.values())).is_generative else 1
-    about = {"seeds": runs, "steps": _steps(settings), "members": members}
     title = _TITLES[model] if loss == "none" else f"{_TITLES[model]} + {loss}"
-    return Named(name, title, seeds, about)
-
-
-def _steps(settings: SuperResolution) -> int:
-    """Return the steps of the sampler; a mean field takes one."""
-    steps = {
-        "unet": 1,
-        "ddpm": settings.diffusion.sampling_steps,
-        "flow": settings.flow.sampling_steps,
-    }
-    return steps[settings.model]
+    return Named(name, title, seeds, {"seeds": runs})

@@ -1,8 +1,10 @@
-"""The scores of all models of a subject, from one pass over its tiles."""
+"""The scores of all models of a subject: one pass over its tiles for each model and seed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,33 +19,33 @@ from minkgen.evaluate.superres.statistics import (
     merge_statistics,
 )
 from minkgen.evaluate.tables import ScoreRow, seeds_row
-from minkgen.learn.superres.data import SceneBatch, scenes_in_order
+from minkgen.learn.superres.data import scenes_in_order
 from minkgen.learn.superres.model import SuperResolver
-from minkgen.learn.superres.prediction import device_name, sample_fields
+from minkgen.learn.superres.prediction import Prediction, predict, sampling_speed
 from minkgen.workflows.evaluate.exact import drizzle_zeroed
 from minkgen.workflows.evaluate.superres.storms import Storms, StormsAsSeen
-from minkgen.workflows.evaluate.superres.subject import SuperresSubject, day_of
+from minkgen.workflows.evaluate.superres.subject import Days, SuperresSubject
 from minkgen.workflows.progress import Progress
 
 __all__ = ["ScoredModels", "score_models"]
 
-# Fields of a call, members included, are 64 KiB each; noise is drawn anew for every batch, so that
-# the members of a generative model depend on it.
+# A field takes 64 KiB, members count each. Members of a generative model depend on how the split is
+# cut into batches.
 BATCH_SIZE = 32
 REPLICATES = 500
 
 FloatArray = npt.NDArray[np.float32]
+# Given a prediction, its members with drizzle zeroed, and γ of the first of them.
+Keeper = Callable[[Prediction, FloatArray, FloatArray], None]
 
 
 @dataclass
 class _Tally:
     """What is known of one model of one seed."""
 
-    model: SuperResolver
-    members: int
     by_day: dict[str, FieldStatistics] = field(default_factory=dict)
-    fields: int = 0
-    seconds: float = 0.0
+    fields: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
 
     def add(self, day: str, part: FieldStatistics) -> None:
         """Merge the statistics of some samples of one day."""
@@ -55,9 +57,6 @@ class _Tally:
         return merge_statistics(self.by_day[day] for day in sorted(self.by_day))
 
 
-Tallies = dict[str, dict[int, _Tally]]
-
-
 @dataclass(frozen=True)
 class ScoredModels:
     """The scores of a subject.
@@ -65,11 +64,12 @@ class ScoredModels:
     Attributes
     ----------
     content : dict
-        Everything that is repeated by another run, as plain values.
+        Everything that another run repeats, as plain values: `models`, the scores by name and seed;
+        `bootstrap` by name, of the first seed, None where there is one day; `batch_size`.
     throughput : dict
-        By the model's name: seconds a field, steps, members, device.
+        By the model's name, of its first seed.
     rows : list of ScoreRow
-        Of the table.
+        Of the table; keys are the paths of `scalar_scores`.
     storms : Storms
         The chosen storms and what the models' first seeds make of them.
     """
@@ -92,79 +92,66 @@ def score_models(
         Rows of the storms that are kept, by the name of the case.
     progress : Progress
     """
-    tallies: Tallies = {
-        each.name: {
-            seed: _Tally(model, each.about["members"]) for seed, model in each.seeds.items()
-        }
-        for each in subject.models
-    }
-    snapshot, split = subject.snapshot, subject.split
-    times = np.asarray(snapshot.array(split, "time")[:])
     storms = StormsAsSeen(chosen)
-    count = snapshot.rows(split)
-    progress.stage("score super-resolution", -(-count // BATCH_SIZE))
-    scored = 0
-    for rows, batch in scenes_in_order(
-        snapshot, subject.store, subject.settings, split, subject.functionals, BATCH_SIZE
-    ):
-        of_day = _by_day(times[rows])
-        storms.see(rows, batch)
-        _score_batch(subject, tallies, rows, batch, of_day, storms)
-        scored += len(rows)
-        progress.advance(1, f"{scored} tiles")
-    return _scored(subject, tallies, storms.taken())
-
-
-def _by_day(times: npt.NDArray[np.integer]) -> dict[str, npt.NDArray[np.intp]]:
-    """Return the places of the samples of every day."""
-    days = np.array([day_of(time) for time in times.tolist()])
-    return {str(day): np.flatnonzero(days == day) for day in np.unique(days)}
-
-
-def _score_batch(
-    subject: SuperresSubject,
-    tallies: Tallies,
-    rows: npt.NDArray[np.intp],
-    batch: SceneBatch,
-    of_day: dict[str, npt.NDArray[np.intp]],
-    storms: StormsAsSeen,
-) -> None:
-    truth, gamma = batch.target.cpu().numpy(), batch.gamma.cpu().numpy()
-    setting, exact = subject.setting, subject.exact_gamma()
-    for each in subject.models:
-        for seed, tally in tallies[each.name].items():
-            sampled = sample_fields(
-                tally.model, batch.scene, members=tally.members, seed=(seed, int(rows[0]))
-            )
-            tally.seconds += sampled.seconds
-            tally.fields += sampled.rain_rate.shape[0] * sampled.rain_rate.shape[1]
-            members = drizzle_zeroed(sampled.rain_rate, setting.drizzle_mm_h)
-            predicted = exact(members[0])
-            for day, places in of_day.items():
-                part = field_statistics(
-                    setting, truth[places], members[:, places], gamma[places], predicted[places]
-                )
-                tally.add(day, part)
-            if tally.model is each.first:
-                storms.predicted(each.name, rows, members, predicted)
-
-
-def _scored(subject: SuperresSubject, tallies: Tallies, storms: Storms) -> ScoredModels:
-    setting = subject.setting
-    content: dict[str, Any] = {}
-    intervals: dict[str, Any] = {}
-    throughput: dict[str, Any] = {}
+    days = Days(subject.snapshot, subject.split)
+    batches = -(-subject.snapshot.rows(subject.split) // BATCH_SIZE)
+    passes = sum(len(each.seeds) for each in subject.models)
+    progress.stage("score super-resolution", passes * batches)
+    content, intervals, throughput = {}, {}, {}
     rows: list[ScoreRow] = []
     for each in subject.models:
-        seeds = tallies[each.name]
-        scores = {str(seed): field_scores(setting, tally.whole()) for seed, tally in seeds.items()}
+        tallies = {}
+        for seed, model in each.seeds.items():
+            keep = partial(storms.keep, each.name) if model is each.first else None
+            progress.advance(0, f"{each.title}, seed {seed}")
+            tallies[seed] = _tally(subject, model, seed, days, keep, progress)
+        scores = {
+            str(seed): field_scores(subject.setting, tally.whole())
+            for seed, tally in tallies.items()
+        }
+        first = next(iter(tallies.values()))
         content[each.name] = scores
-        rows.append(seeds_row(each.title, _alike([scalar_scores(seed) for seed in scores.values()])))
-        first = next(iter(seeds.values()))
-        intervals[each.name] = _intervals(setting, first)
-        throughput[each.name] = _throughput(each.about, list(seeds.values()))
+        intervals[each.name] = _intervals(subject.setting, first)
+        throughput[each.name] = asdict(sampling_speed(each.first, first.fields, first.seconds))
+        rows.append(seeds_row(each.title, _alike(list(map(scalar_scores, scores.values())))))
     listed = {"models": content, "bootstrap": intervals, "batch_size": BATCH_SIZE}
-    return ScoredModels(listed, throughput, rows, storms)
+    return ScoredModels(listed, throughput, rows, storms.taken())
+
+
+def _tally(
+    subject: SuperresSubject,
+    model: SuperResolver,
+    seed: int,
+    days: Days,
+    keep: Keeper | None,
+    progress: Progress,
+) -> _Tally:
+    """Pass once over the split with one model, and keep what it makes of the chosen storms."""
+    tally = _Tally()
+    setting, exact = subject.setting, subject.exact_gamma()
+    scenes = scenes_in_order(
+        subject.snapshot,
+        subject.store,
+        subject.settings,
+        subject.split,
+        subject.functionals,
+        BATCH_SIZE,
+    )
+    for made in predict(model, scenes, members=subject.settings.members, seed=seed):
+        truth, gamma = made.batch.target.numpy(), made.batch.gamma.numpy()
+        members = drizzle_zeroed(made.rain_rate, setting.drizzle_mm_h)
+        predicted = exact(members[0])
+        for day, places in days.of(made.rows).items():
+            part = field_statistics(
+                setting, truth[places], members[:, places], gamma[places], predicted[places]
+            )
+            tally.add(day, part)
+        tally.fields.append(members.shape[0] * members.shape[1])
+        tally.seconds.append(made.seconds)
+        if keep is not None:
+            keep(made, members, predicted)
+        progress.advance(1)
+    return tally
 
 
 def _alike(seeds: list[dict[str, float]]) -> list[dict[str, float | None]]:
@@ -176,18 +163,7 @@ def _alike(seeds: list[dict[str, float]]) -> list[dict[str, float | None]]:
 
 
 def _intervals(setting: ScoreSetting, tally: _Tally) -> dict[str, dict[str, Any]] | None:
-    """Return how far the scores of the first seed may be off; None where there is one day."""
+    """Return how far the scores of one seed may be off; None where there is one day."""
     if len(tally.by_day) < 2:
         return None
     return bootstrap_by_day(setting, tally.by_day, REPLICATES)
-
-
-def _throughput(about: dict[str, Any], tallies: list[_Tally]) -> dict[str, Any]:
-    fields = sum(tally.fields for tally in tallies)
-    seconds = sum(tally.seconds for tally in tallies)
-    return {
-        "fields_per_second": fields / seconds if seconds > 0 else None,
-        "steps": about["steps"],
-        "members": about["members"],
-        "device": device_name(tallies[0].model),
-    }

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from minkgen.errors import StoreError
 from minkgen.evaluate.superres.storms import choose_storms
 from minkgen.gamma.functionals import FUNCTIONALS
-from minkgen.learn.superres.data import SceneBatch
+from minkgen.learn.superres.prediction import Prediction
 from minkgen.store.files import write_bytes
 from minkgen.store.snapshot import Snapshot
 
@@ -91,32 +91,32 @@ class StormsAsSeen:
     chosen: dict[str, int]
     _seen: dict[str, dict[int, FloatArray]] = field(default_factory=dict)
 
-    def see(self, rows: npt.NDArray[np.intp], batch: SceneBatch) -> None:
-        """Keep scenes and truth of the chosen rows of a batch."""
+    def keep(self, name: str, made: Prediction, members: FloatArray, predicted: FloatArray) -> None:
+        """Keep what a model makes of the chosen rows of a batch.
+
+        Parameters
+        ----------
+        name : str
+            Of the model.
+        made : Prediction
+        members : array (M, B, H, W)
+            Its members, drizzle zeroed.
+        predicted : array (B, F, Q)
+            γ of member 0.
+        """
+        scene, target, gamma = made.batch
         arrays = {
-            "terrain": batch.scene.terrain,
-            "low": batch.scene.low,
-            "truth": batch.target,
-            "gamma": batch.gamma,
+            "terrain": scene.terrain.numpy(),
+            "low": scene.low.numpy(),
+            "truth": target.numpy(),
+            "gamma": gamma.numpy(),
+            f"{FIELDS}{name}": np.moveaxis(members, 0, 1),
+            f"{GAMMA}{name}": predicted,
         }
-        for name, tensor in arrays.items():
-            self._keep(name, rows, tensor.cpu().numpy())
-
-    def predicted(
-        self,
-        name: str,
-        rows: npt.NDArray[np.intp],
-        members: FloatArray,
-        gamma: FloatArray,
-    ) -> None:
-        """Keep what a model made of them: members (M, B, H, W), and γ of member 0 (B, F, Q)."""
-        self._keep(f"{FIELDS}{name}", rows, np.moveaxis(members, 0, 1))
-        self._keep(f"{GAMMA}{name}", rows, gamma)
-
-    def _keep(self, name: str, rows: npt.NDArray[np.intp], values: FloatArray) -> None:
-        kept = self._seen.setdefault(name, {})
-        for row in set(self.chosen.values()) & set(rows.tolist()):
-            kept[row] = values[rows == row][0].copy()
+        for place, row in enumerate(made.rows.tolist()):
+            if row in self.chosen.values():
+                for key, values in arrays.items():
+                    self._seen.setdefault(key, {})[row] = values[place].copy()
 
     def taken(self) -> Storms:
         """Return all of them, once every row has passed by."""

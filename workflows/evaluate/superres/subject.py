@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from minkgen.evaluate.superres.settings import ScoreSetting
 from minkgen.learn.data import wet_rows
 from minkgen.recipe import Recipe, digest
 from minkgen.recipe.superres import SuperResolution
 from minkgen.store.layout import StorePaths
-from minkgen.store.snapshot import open_snapshot
+from minkgen.store.snapshot import Snapshot, open_snapshot
 from minkgen.workflows.evaluate.subject import EvaluatedSplit
 from minkgen.workflows.evaluate.superres.models import NamedModel, load_models
 
-__all__ = ["SuperresSubject", "open_superres_subject"]
+__all__ = ["Days", "SuperresSubject", "open_superres_subject"]
 
 # What γ is compared in: the three of L_M, then the others of the paper and of isoperimetry.
 FUNCTIONALS = ("area", "perimeter", "components", "holes", "perimeter_closed")
@@ -56,24 +57,39 @@ class SuperresSubject(EvaluatedSplit):
     def as_dict(self) -> dict[str, Any]:
         """Return what every result says about itself, as plain values."""
         wet = np.asarray(self.snapshot.array(self.split, "wet")[:], bool)
-        times = np.asarray(self.snapshot.array(self.split, "time")[:])
         return {
             **self.described(self.models),
             "upsampling": self.settings.upsampling,
             "tiles": {"wet": int(wet.sum()), "dry": int((~wet).sum())},
-            "days": sorted({day_of(time) for time in np.unique(times)}),
+            "days": Days(self.snapshot, self.split).all,
+            "members": self.settings.members,
         }
 
 
-def day_of(minutes: int) -> str:
-    """Return the day of a time in minutes since 1970.
+class Days:
+    """Days (UTC) of the rows of a split.
 
-    Examples
-    --------
-    >>> day_of(1440)
-    '1970-01-02'
+    Parameters
+    ----------
+    snapshot : Snapshot
+    split : {"test", "validation", "train"}
+
+    Attributes
+    ----------
+    all : list of str
+        In order.
     """
-    return str(np.datetime64(int(minutes), "m").astype("datetime64[D]"))
+
+    def __init__(self, snapshot: Snapshot, split: str) -> None:
+        minutes = np.asarray(snapshot.array(split, "time")[:], np.int64)
+        days = minutes.astype("datetime64[m]").astype("datetime64[D]")
+        known, self._of_row = np.unique(days, return_inverse=True)
+        self.all: list[str] = known.astype(str).tolist()
+
+    def of(self, rows: npt.NDArray[np.intp]) -> dict[str, npt.NDArray[np.intp]]:
+        """Return where in `rows` the samples of each day stand."""
+        days = self._of_row[rows]
+        return {self.all[day]: np.flatnonzero(days == day) for day in np.unique(days).tolist()}
 
 
 def open_superres_subject(recipe: Recipe, split: str, names: Sequence[str]) -> SuperresSubject:
@@ -106,7 +122,9 @@ def open_superres_subject(recipe: Recipe, split: str, names: Sequence[str]) -> S
         "models": [each.name for each in models],
         "settings": recipe.superres.model_dump(mode="json"),
     }
-    folder = StorePaths(recipe.store.absolute()).runs / f"superres-evaluation-{digest(identity)[:8]}"
+    folder = (
+        StorePaths(recipe.store.absolute()).runs / f"superres-evaluation-{digest(identity)[:8]}"
+    )
     return SuperresSubject(
         snapshot, split, FUNCTIONALS, folder, recipe.store, recipe.superres, models
     )
