@@ -5,6 +5,7 @@ Shape suffixes: M members, B samples, H rows (north first), W columns.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -72,6 +73,17 @@ class SuperResolver(nn.Module):
     def rain_rate(self, normalised: Tensor) -> Tensor:
         """Return what networks give as rain rates in mm/h; below 0 becomes 0."""
         return torch.expm1(normalised.clamp_min(0.0) * self.log_max)
+
+    def prepare(self, batches: Iterable[tuple[Scene, Tensor]]) -> None:
+        """Measure what must be known of the training data before the first step.
+
+        Most models need nothing, and read no batch. What is measured becomes part of the state.
+
+        Parameters
+        ----------
+        batches : iterable of (Scene, Tensor)
+            Training scenes and their targets (B, H, W) in mm/h, where the model lies.
+        """
 
     def objective(self, scene: Scene, target_BHW: Tensor) -> Objective:
         """Return the loss of a batch, in training mode.
