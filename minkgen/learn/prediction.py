@@ -1,4 +1,4 @@
-"""Surrogates asked from NumPy: γ of tiles, and how many tiles a second that takes.
+"""Modules on the best device; surrogates asked from NumPy, and how many tiles a second they take.
 
 Shape suffixes: B samples, F functionals, Q thresholds, H rows (north first), W columns.
 """
@@ -14,23 +14,37 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from minkgen.errors import InputError
 from minkgen.learn.surrogate import Surrogate
 
-__all__ = ["Throughput", "measure_throughput", "on_best_device", "predict", "tiles_tensor"]
+__all__ = [
+    "Throughput",
+    "best_device",
+    "measure_throughput",
+    "on_best_device",
+    "predict",
+    "tiles_tensor",
+    "timed",
+]
 
 FloatArray = npt.NDArray[np.float32]
-AnySurrogate = TypeVar("AnySurrogate", bound=Surrogate)
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+Result = TypeVar("Result")
 
 # Timed calls of each kind, after one that is not timed; their median is reported.
 REPEATS = 5
 
 
-def on_best_device(surrogate: AnySurrogate) -> AnySurrogate:
-    """Move a surrogate to a GPU, where torch sees one, and return it."""
-    return surrogate.to("cuda" if torch.cuda.is_available() else "cpu")
+def best_device() -> torch.device:
+    """Return a GPU, where torch sees one, and the CPU otherwise."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def on_best_device(module: AnyModule) -> AnyModule:
+    """Move a network to a GPU, where torch sees one, and return it."""
+    return module.to(best_device())
 
 
 def tiles_tensor(surrogate: Surrogate, rain_rate: npt.NDArray[np.floating]) -> Tensor:
@@ -132,11 +146,13 @@ def measure_throughput(surrogate: Surrogate, rain_rate: npt.NDArray[np.floating]
 
 
 def _median_seconds(call: Callable[[], None], device: torch.device) -> float:
-    seconds = []
-    for _ in range(REPEATS + 1):
-        start = time.perf_counter()
-        call()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - start)
-    return median(seconds[1:])
+    return median([timed(call, device)[1] for _ in range(REPEATS + 1)][1:])
+
+
+def timed(call: Callable[[], Result], device: torch.device) -> tuple[Result, float]:
+    """Return a call's result, and the seconds until the device had done the work."""
+    start = time.perf_counter()
+    result = call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return result, time.perf_counter() - start

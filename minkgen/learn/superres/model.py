@@ -58,9 +58,12 @@ class SuperResolver(nn.Module):
     ----------
     is_generative : bool
         Whether members differ.
+    sampling_steps : int
+        Of a generative model's sampler; 1 of all others.
     """
 
     is_generative = False
+    sampling_steps = 1
 
     def __init__(self, log_max: float) -> None:
         super().__init__()

@@ -104,7 +104,7 @@ class Terrain:
         self.is_known = self._path.exists()
         if self.is_known:
             static = open_static(store)
-            self._indexes = {name: static.indexes[name] for name in ("y", "x")}
+            self._axes = {name: static[name].values for name in ("y", "x")}
             self._plane_HW = torch.from_numpy(_standardised(static)).to(self._device)
         else:
             # Of this line, so that a process is told once about a store, whoever asks.
@@ -141,17 +141,19 @@ class Terrain:
 
     def _positions(self, name: str, wanted: Coordinates) -> Tensor:
         """Return where coordinates stand along an axis of the plane."""
-        index = self._indexes[name]
-        found = index.get_indexer(wanted.ravel(), method="nearest", tolerance=_TOLERANCE_M)
-        if (found < 0).any():
+        axis = self._axes[name]
+        found = np.rint((wanted - axis[0]) / (axis[1] - axis[0])).astype(np.intp)
+        np.clip(found, 0, len(axis) - 1, out=found)
+        away = np.abs(axis[found] - wanted) > _TOLERANCE_M
+        if away.any():
             raise StoreError(
                 "a tile does not lie on the grid of the store's terrain",
                 where=self._path,
-                got=f"{name} = {wanted.ravel()[found < 0][0]:.2f} m",
-                expected=f"a pixel centre between {index.min():.2f} and {index.max():.2f} m",
+                got=f"{name} = {wanted[away][0]:.2f} m",
+                expected=f"a pixel centre between {axis.min():.2f} and {axis.max():.2f} m",
                 hint="remove static.zarr and run `minkgen ingest` with the recipe's dem",
             )
-        return torch.from_numpy(found.reshape(wanted.shape)).to(self._device)
+        return torch.from_numpy(found).to(self._device)
 
 
 def _standardised(static: xr.Dataset) -> npt.NDArray[np.float32]:
