@@ -2,8 +2,8 @@
 
 `surrogates` loads them by name, `emulator` makes the table, the γ curves and the fidelity of
 gradients, `inversion` and `mechanism` the other two experiments; `superres` does the same for
-models of super-resolution. Each writes JSON, text and
-pictures into one folder of the store's runs.
+models of super-resolution. Each writes JSON, text and pictures into one folder of the store's
+runs.
 """
 
 from minkgen.workflows.evaluate.emulator import EvaluateResult, evaluate_emulator

@@ -14,7 +14,7 @@ from minkgen.recipe import Recipe
 from minkgen.recipe.superres import GeometricLoss, SuperResolverName
 from minkgen.store.snapshot import Snapshot
 from minkgen.workflows.evaluate.named import Named, Rows, load_named, trained_seeds
-from minkgen.workflows.superres import superres_run
+from minkgen.workflows.train_superres import superres_run
 
 __all__ = ["INTERPOLATION", "SUPER_RESOLVERS", "NamedModel", "load_models"]
 
