@@ -136,8 +136,8 @@ def _of_arrays(
         }
         for prefix in _PREFIXES
     )
-    plain = (arrays[name] for name in ("terrain", "low", "truth", "gamma"))
-    return Storms(names, rows, *plain, fields, predicted)
+    terrain, low, truth, gamma = (arrays[name] for name in ("terrain", "low", "truth", "gamma"))
+    return Storms(names, rows, terrain, low, truth, gamma, fields, predicted)
 
 
 def write_storms(path: Path, storms: Storms) -> None:
