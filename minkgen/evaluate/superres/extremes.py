@@ -30,7 +30,8 @@ def peak_ratios(truth: Float32Array, predicted: Float32Array) -> Float64Array:
     """Return predicted / observed maximum of every sample (B,), NaN where the truth is dry."""
     peaks, foretold = (each.max(axis=(1, 2)).astype(np.float64) for each in (truth, predicted))
     ratios: Float64Array = np.full_like(peaks, np.nan)
-    return np.divide(foretold, peaks, out=ratios, where=peaks > 0)
+    np.divide(foretold, peaks, out=ratios, where=peaks > 0)
+    return ratios
 
 
 def rate_histogram(fields: Float32Array) -> ExactHistogram:

@@ -62,15 +62,20 @@ def gamma_scores(
     dict
         `loss`, L_M with the `counting` measure and with the grid's own (`measure`), summed over
         `of` (area, perimeter and components, as far as γ has them); `per_functional`, the same of
-        each. `gamma`: the `threshold` in mm/h, and of each functional the mean curves `truth`,
-        `predicted` and `log_residual` (above 0: too much). `isoperimetric` by perimeter, of `truth`
-        and of `predicted`: the share of non-empty `sets` below 4 π A, and of `samples` with any.
+        each, and `bias`, by `measure` without taking absolutes (above 0: too much). `gamma`: the
+        `threshold` in mm/h, and of each functional the mean curves `truth`, `predicted` and
+        `log_residual`. `isoperimetric` by perimeter, of `truth` and of `predicted`: the share of
+        non-empty `sets` with P² < 4 π A, and of `samples` with any.
     """
-    mean_error = sums["log_error"] / count
+    mean_error, mean_residual = sums["log_error"] / count, sums["log_residual"] / count
     weights = np.asarray(setting.measure, np.float64)
     per_functional = {
-        name: {"counting": float(row.sum()), "measure": float((row * weights).sum())}
-        for name, row in zip(setting.functionals, mean_error, strict=True)
+        name: {
+            "counting": float(mean_error[place].sum()),
+            "measure": float((mean_error[place] * weights).sum()),
+            "bias": float((mean_residual[place] * weights).sum()),
+        }
+        for place, name in enumerate(setting.functionals)
     }
     summed = [name for name in LOSS_FUNCTIONALS if name in setting.functionals]
     loss: dict[str, Any] = {
@@ -81,7 +86,7 @@ def gamma_scores(
         name: {
             "truth": (sums["gamma_truth"][place] / count).tolist(),
             "predicted": (sums["gamma_predicted"][place] / count).tolist(),
-            "log_residual": (sums["log_residual"][place] / count).tolist(),
+            "log_residual": mean_residual[place].tolist(),
         }
         for place, name in enumerate(setting.functionals)
     }

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import find_objects, label
+from scipy.ndimage import label
 
 __all__ = ["sal", "sal_scores"]
 
@@ -93,12 +93,8 @@ def _described(field: Float32Array) -> _Described:
     centres = np.stack(
         [np.bincount(of_pixel, mass * each, count) / masses for each in (rows, columns)]
     )
-    peaks = np.array(
-        [
-            np.max(rain[box], where=labels[box] == number, initial=0.0)
-            for number, box in enumerate(find_objects(labels), 1)
-        ]
-    )
+    peaks = np.zeros(count)
+    np.maximum.at(peaks, of_pixel, mass)
     total = rain.sum()
     centre = np.array(
         [
