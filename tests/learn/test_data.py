@@ -91,6 +91,20 @@ def test_max_tiles_keeps_the_first_wet_rows_and_their_mixed_ones(snapshot: Snaps
 
 
 @pytest.mark.parametrize("in_memory", [False, True])
+def test_dry_rows_are_read_where_they_are_wanted(snapshot: Snapshot, in_memory: bool) -> None:
+    every = reader(snapshot, "validation", dry=True, in_memory=in_memory)
+    wet = snapshot.array("validation", "wet")[:]
+    assert every.rows.tolist() == list(range(snapshot.rows("validation")))
+    np.testing.assert_array_equal(every.wet, wet)
+    rain_rate, gamma = joined(every.in_order(16))
+    np.testing.assert_array_equal(rain_rate, snapshot.array("validation", "rain_rate")[:])
+    assert not rain_rate[~wet].any()
+    assert not gamma[~wet].any()
+    assert reader(snapshot, dry=True, max_tiles=20).rows.tolist() == list(range(20))
+    assert reader(snapshot, mixup=True).wet.all()
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
 def test_a_sample_of_targets_is_spread_over_the_split(snapshot: Snapshot, in_memory: bool) -> None:
     train = reader(snapshot, in_memory=in_memory)
     every = train.gamma_sample(10_000)

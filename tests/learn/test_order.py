@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minkgen.learn.data.order import EpochOrder, epoch_order, even_bounds
+from minkgen.learn.data.order import EpochOrder, epoch_order, even_bounds, stratified_order
 
 Layout = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
@@ -85,3 +85,34 @@ def test_even_parts_differ_by_one_at_most(count: int, number: int) -> None:
     bounds = even_bounds(count, number)
     assert (bounds[0], bounds[-1], len(bounds)) == (0, count, number + 1)
     assert np.ptp(np.diff(bounds)) <= 1
+
+
+@given(layouts(), st.floats(0.0, 1.0), st.integers(0, 5))
+@settings(deadline=None, max_examples=50)
+def test_dry_samples_stand_at_even_distances_among_all_wet_ones(
+    drawn: Layout, share: float, epoch: int
+) -> None:
+    chunks, frames = drawn
+    wet = np.random.default_rng(len(chunks)).random(len(chunks)) < 0.6
+    wet[-1] = True
+    dry = int(share * np.count_nonzero(~wet))
+    order = stratified_order(chunks, frames, wet, dry=dry, seed=3, epoch=epoch)
+    assert len(set(order.samples.tolist())) == len(order.samples) == np.count_nonzero(wet) + dry
+    is_dry = ~wet[order.samples]
+    even = dry / len(is_dry) * np.arange(len(is_dry) + 1)
+    assert np.abs(np.cumsum([0, *is_dry]) - even).max() <= 1.0
+    of_wet = epoch_order(chunks[wet], frames[wet], seed=3, epoch=epoch)
+    assert order.samples[~is_dry].tolist() == np.flatnonzero(wet)[of_wet.samples].tolist()
+    held = [np.count_nonzero(wet[buffer]) for buffer in parts(order)]
+    assert held == [len(buffer) for buffer in parts(of_wet)]
+
+
+def test_other_dry_samples_come_in_another_epoch() -> None:
+    wet = np.arange(3000) % 3 != 0
+
+    def drawn(seed: int, epoch: int) -> frozenset[int]:
+        order = stratified_order(*layout([30] * 100), wet, dry=100, seed=seed, epoch=epoch)
+        return frozenset(order.samples[~wet[order.samples]].tolist())
+
+    assert drawn(5, 2) == drawn(5, 2)
+    assert len({drawn(*key) for key in ((5, 1), (5, 2), (6, 1))}) == 3

@@ -13,7 +13,7 @@ from scipy.io import netcdf_file
 
 from minkgen.grid import Grid, opera_crs
 
-__all__ = ["SMALL", "degrees_of", "write_geotiff", "write_netcdf"]
+__all__ = ["SMALL", "degrees_of", "write_elevation", "write_geotiff", "write_netcdf"]
 
 # 100 km about 10 E, 52 N.
 SMALL = Grid("small", 50, 50, 2.0, 1_900_000.0, -2_380_000.0)
@@ -90,4 +90,13 @@ def write_netcdf(
             variable = file.createVariable(name, heights.dtype, ("latitude", "longitude"))
             variable[:] = heights
             variable.units = unit
+    return path
+
+
+def write_elevation(path: Path) -> Path:
+    """Write a sea where the North Sea is, and land that rises southward to the Alps."""
+    longitude, latitude = np.arange(-5.0, 30.0, 0.5), np.arange(62.0, 42.0, -0.5)
+    heights = np.repeat(150.0 * (56.0 - latitude)[:, None], len(longitude), axis=1)
+    heights[np.ix_(latitude > 53.5, longitude < 8.0)] = -20.0
+    write_netcdf(path, heights.astype(np.float32), longitude, latitude)
     return path

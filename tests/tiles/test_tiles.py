@@ -179,6 +179,40 @@ def test_bicubic_refining_restores_a_ramp_between_the_outer_centres() -> None:
     assert (fine[:, :7] == fine[:, :1]).all()
 
 
+def test_cell_means_of_a_ramp_are_those_worked_out_by_hand() -> None:
+    ramp = np.broadcast_to(np.arange(128) + 0.5, (64, 128))
+    # Outer cells: 0.5 to 13.5. The next: 14.5 to 25.5 and half of 26.5; half of it and 27.5 to
+    # 38.5; then the same again 25 pixels further east.
+    first = [7.0, (12 * 20.0 + 0.5 * 26.5) / 12.5, (0.5 * 26.5 + 12 * 33.0) / 12.5]
+    inner = np.add.outer([0.0, 25.0, 50.0, 75.0], first[1:]).ravel()
+    expected = np.array([first[0], *inner, 121.0])
+    found = coarsen(ramp, 2.0)
+    assert found.shape == (5, 10)
+    assert np.allclose(found, expected, rtol=1e-12)
+    assert np.allclose(coarsen(ramp.T, 2.0), expected[:, None], rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["bicubic", "nearest"])
+def test_refining_commutes_with_flips(method: Any) -> None:
+    coarse = np.random.default_rng(0).lognormal(0.0, 1.0, (10, 10))
+    fine = refine(coarse, (128, 128), 2.0, method)
+    # Nearest: a pixel that a cell's edge halves takes its value from the south or the east.
+    halved = np.isin(np.arange(128), [26, 51, 76, 101]) & (method == "nearest")
+    whole = ~(halved | halved[::-1])
+    for axis in (0, 1):
+        flipped = np.flip(refine(np.flip(coarse, axis), (128, 128), 2.0, method), axis)
+        assert np.allclose(flipped[whole][:, whole], fine[whole][:, whole], rtol=1e-12)
+    transposed = refine(coarse.T, (128, 128), 2.0, method)
+    assert np.allclose(transposed, fine.T, rtol=1e-12)
+
+
+def test_nearest_refining_keeps_the_values_of_the_cells() -> None:
+    coarse = np.arange(100.0).reshape(10, 10)
+    fine = refine(coarse, (128, 128), 2.0, "nearest")
+    assert fine[0, [0, 13, 14, 25, 26, 38, 39, 127]].tolist() == [0, 0, 1, 1, 2, 2, 3, 9]
+    assert fine[[0, 13, 14, 127], 0].tolist() == [0, 0, 10, 90]
+
+
 def test_refining_never_goes_below_zero() -> None:
     coarse = np.zeros((10, 10))
     coarse[5, 5] = 10.0

@@ -28,19 +28,10 @@ from minkgen.workflows.compute import compute
 from minkgen.workflows.ingest import ingest
 from minkgen.workflows.verify.run import VerifyReport, verify_store
 from minkgen.workflows.verify.table import CHECKS
-from tests.opera.dem_files import write_netcdf
+from tests.opera.dem_files import write_elevation
 from tests.workflows.damages import DAMAGES, DAY, SAMPLES, Copy, at
 
 TERRAIN_NEEDS = "rasterio"
-
-
-def write_elevation(path: Path) -> Path:
-    """Write a sea where the North Sea is, and land that rises southward to the Alps."""
-    longitude, latitude = np.arange(-5.0, 30.0, 0.5), np.arange(62.0, 42.0, -0.5)
-    heights = np.repeat(150.0 * (56.0 - latitude)[:, None], len(longitude), axis=1)
-    heights[np.ix_(latitude > 53.5, longitude < 8.0)] = -20.0
-    write_netcdf(path, heights.astype(np.float32), longitude, latitude)
-    return path
 
 
 @pytest.fixture(scope="session")

