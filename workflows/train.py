@@ -1,4 +1,4 @@
-"""Train: a published snapshot to emulators, each in a run's folder."""
+"""Train: a published snapshot to emulators, each in a run's folder; what all trainings share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from minkgen.store.layout import StorePaths
 from minkgen.store.snapshot import Snapshot, open_snapshot
 from minkgen.workflows.progress import Progress, Silent
 
-__all__ = ["TrainResult", "emulator_run", "train_emulator", "train_seeds"]
+__all__ = ["Reporter", "TrainResult", "emulator_run", "train_emulator", "train_seeds"]
 
 
 @dataclass(frozen=True)
@@ -126,29 +126,39 @@ def train_emulator(
     rank = process_rank()
     if rank == 0 and not (run / "recipe.json").exists():
         write_json(run / "recipe.json", recipe.model_dump(mode="json"), readable=True)
-    reporter = _Reporter(progress or Silent())
+    reporter = Reporter("train emulator", "L_M", progress or Silent())
     summary = fit_emulator(snapshot, recipe.emulator, run, progress=reporter, devices=devices)
     reporter.close()
     return TrainResult(run, snapshot.name, summary, rank)
 
 
-class _Reporter:
-    """Turns the reports of the training loop into steps of one stage."""
+class Reporter:
+    """Turns the reports of the training loop into steps of one stage.
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    Parameters
+    ----------
+    stage : str
+    loss : str
+        What people are told that the loss is.
+    progress : Progress
+    """
+
+    def __init__(self, stage: str, loss: str, progress: Progress) -> None:
+        self._stage, self._loss, self._progress = stage, loss, progress
         self._total = 0
         self._done = 0
         self._validation = ""
 
     def __call__(self, report: TrainingProgress) -> None:
+        """Take a report."""
         if not self._total:
             left = report.batches - report.batch + 1 if report.validation_loss is None else 0
             self._total = (report.epochs - report.epoch) * report.batches + left
-            self._progress.stage("train emulator", self._total)
+            self._progress.stage(self._stage, self._total)
         if report.validation_loss is not None:
-            self._validation = f", validation {report.validation_loss:.2f}"
-        note = f"epoch {report.epoch}/{report.epochs}, L_M {report.loss:.2f}{self._validation}"
+            self._validation = f", validation {report.validation_loss:.3g}"
+        loss = f"{self._loss} {report.loss:.3g}{self._validation}"
+        note = f"epoch {report.epoch}/{report.epochs}, {loss}"
         self._advance(int(report.validation_loss is None), note)
 
     def _advance(self, steps: int, note: str) -> None:

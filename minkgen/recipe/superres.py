@@ -25,12 +25,19 @@ class Geometry(Section):
     )
     gradient_ratio: PositiveFloat = Field(
         default=0.3,
-        description="norm of the geometric loss's gradient over that of the pixels', at the "
-        "prediction, that the weight is chosen by",
+        description="norm of the weighted geometric loss's gradient over that of the model's own "
+        "loss, both to the network's parameters, that the weight is chosen by",
     )
     warm_up_epochs: int = Field(default=5, ge=0, description="before the geometric loss begins")
     ramp_epochs: int = Field(
         default=5, ge=1, description="over which its weight grows, along half a cosine"
+    )
+    temperature_scale: float = Field(
+        default=1.0,
+        ge=1,
+        allow_inf_nan=False,
+        description="of the exact and the analytical surrogate's temperatures at first; it falls "
+        "to 1 while the weight grows",
     )
 
 

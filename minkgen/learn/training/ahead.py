@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-
-from minkgen.learn.data import Batch
+from typing import TypeVar
 
 __all__ = ["read_ahead"]
 
 # A reader inflates a thousand tiles at once; so many batches bridge that time.
 DEPTH = 16
+
+Batch = TypeVar("Batch")
 
 
 def read_ahead(batches: Iterable[Batch], depth: int = DEPTH) -> Generator[Batch]:
@@ -19,14 +20,14 @@ def read_ahead(batches: Iterable[Batch], depth: int = DEPTH) -> Generator[Batch]
 
     Parameters
     ----------
-    batches : iterable of Batch
+    batches : iterable
         Used by that thread alone; what it raises is raised here, after the batches before it.
     depth : int, optional
         How many are kept ready.
 
     Yields
     ------
-    Batch
+    batch
     """
     iterator = iter(batches)
     with ThreadPoolExecutor(1, "read-ahead") as reader:

@@ -1,10 +1,7 @@
 """The loop of a training: epochs until patience ends, a checkpoint after each and at a signal.
 
-The objective is the Minkowski image loss in the counting measure, its three terms weighted by
-learned scales (`HomoscedasticWeights`) or by those of the recipe. The network that is kept is the
-one with the least unweighted counting loss on the validation split. Resuming equals never having
-stopped, bit for bit on the CPU: the order of the tiles depends on (seed, epoch) only, the noise on
-(seed, epoch, batch, process), and all else is in the checkpoint.
+Resuming equals never having stopped, bit for bit on the CPU: the order of the samples depends on
+(seed, epoch) only, noise on (seed, epoch, batch, process), and all else is in the checkpoint.
 """
 
 from __future__ import annotations
@@ -16,46 +13,48 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 
 from minkgen.errors import InputError, NotFiniteError, TrainingStopped
-from minkgen.learn.checkpoints import design_of
-from minkgen.learn.data import ShuffledTiles, TileReader, reader_on
 from minkgen.learn.training.devices import process_count, training_fabric
 from minkgen.learn.training.reports import TrainingProgress, TrainingSummary
 from minkgen.learn.training.signals import StopSignals
 from minkgen.learn.training.state import LAST, Run, begin
-from minkgen.learn.training.steps import named, train_epoch, validate, with_total
-from minkgen.recipe import Emulator
-from minkgen.store.snapshot import Snapshot
+from minkgen.learn.training.steps import train_epoch
+from minkgen.learn.training.task import LearningSettings, Task
 
-__all__ = ["fit_emulator"]
+__all__ = ["fit"]
+
+MakeTask = Callable[[Fabric], Task]
 
 
-def fit_emulator(
-    snapshot: Snapshot,
-    settings: Emulator,
+def fit(
+    make_task: MakeTask,
+    settings: LearningSettings,
     folder: Path,
     *,
+    section: str,
     progress: Callable[[TrainingProgress], None],
     devices: int = 1,
 ) -> TrainingSummary:
-    """Train an emulator, or go on where an earlier process stopped.
+    """Train, or go on where an earlier process stopped.
 
     While it runs in the main thread, SIGUSR1 and SIGTERM end it after the running batch, with a
     checkpoint.
 
     Parameters
     ----------
-    snapshot : Snapshot
-        Splits `train` and `validation` are used.
-    settings : Emulator
-        The recipe's section; `batch_size` samples of all processes make one step.
+    make_task : callable
+        Makes what is trained, in each of the processes: can be pickled. Called after the random
+        state has been set by the seed.
+    settings : LearningSettings
+        Those of the task; `batch_size` samples of all processes make one step.
     folder : Path
         Receives `last.pt` (everything), `best.safetensors` (the kept weights) and `metrics.jsonl`
         (one line per epoch) after every epoch.
+    section : str
+        Of the recipe, which errors name.
     progress : callable
         Called in the first process after every batch and every epoch.
     devices : int, optional
@@ -67,8 +66,6 @@ def fit_emulator(
 
     Raises
     ------
-    EmptySplitError
-        If a split has no wet tile; nothing is written.
     InputError
         If `batch_size` is no multiple of the number of devices, or there are not so many.
     TrainingError
@@ -81,18 +78,18 @@ def fit_emulator(
     if settings.batch_size % processes:
         raise InputError(
             "a batch cannot be shared evenly",
-            where="emulator.batch_size",
+            where=f"{section}.batch_size",
             got=f"{settings.batch_size} samples for {processes} processes",
             expected="a multiple of the number of processes",
         )
-    arguments = (snapshot, settings, folder)
+    arguments = (make_task, settings.seed, folder)
     with training_fabric(devices, _follow, arguments) as fabric:
         return _fit(fabric, *arguments, progress if fabric.is_global_zero else _ignore)
 
 
-def _follow(fabric: Fabric, snapshot: Snapshot, settings: Emulator, folder: Path) -> None:
+def _follow(fabric: Fabric, make_task: MakeTask, seed: int, folder: Path) -> None:
     """Do a companion's share of the training."""
-    _fit(fabric, snapshot, settings, folder, _ignore)
+    _fit(fabric, make_task, seed, folder, _ignore)
 
 
 def _ignore(_: TrainingProgress) -> None:
@@ -101,59 +98,36 @@ def _ignore(_: TrainingProgress) -> None:
 
 def _fit(
     fabric: Fabric,
-    snapshot: Snapshot,
-    settings: Emulator,
+    make_task: MakeTask,
+    seed: int,
     folder: Path,
     progress: Callable[[TrainingProgress], None],
 ) -> TrainingSummary:
     with _own_random_state(fabric.device), StopSignals() as signals:
-        torch.manual_seed(settings.seed)
-        training, validation = _data(fabric, snapshot, settings)
-        run = begin(fabric, snapshot, settings, training.reader)
+        torch.manual_seed(seed)
+        task = make_task(fabric)
+        run = begin(task)
         if (folder / LAST).exists():
             run.resume(folder / LAST, processes=fabric.world_size)
         resumed_from = run.epoch
         while not run.finished:
-            stop = train_epoch(fabric, run, training, signals, progress, folder)
+            stop = train_epoch(fabric, run, signals, progress, folder)
+            loss = task.headline(run.running.means)
             if stop is None:
-                measured = validate(fabric, run, validation, snapshot)
-                run.close_epoch(_record(run, training, measured))
+                run.close_epoch(_record(run, task.validate()))
             if fabric.is_global_zero:
                 run.save(folder, device=fabric.device, processes=fabric.world_size)
             if stop is not None:
                 raise _stopped(run, stop, folder)
-            progress(_epoch_progress(run, training))
+            progress(_epoch_progress(run, loss))
     return TrainingSummary(
         epochs=run.epoch,
         best_epoch=run.best_epoch,
         best_loss=run.best_loss,
-        samples=training.reader.samples,
+        samples=task.training.samples,
         seconds=sum(record["seconds"] for record in run.history),
         resumed_from=resumed_from,
     )
-
-
-def _data(
-    fabric: Fabric, snapshot: Snapshot, settings: Emulator
-) -> tuple[ShuffledTiles, TileReader]:
-    """Return this process's share of the training split, and the validation split."""
-    functionals = design_of(snapshot, settings).functionals
-    reader = reader_on(
-        fabric.device,
-        snapshot,
-        "train",
-        functionals,
-        mixup=settings.mixup,
-        max_tiles=settings.max_tiles,
-    )
-    training = ShuffledTiles(
-        reader,
-        batch_size=settings.batch_size // fabric.world_size,
-        seed=settings.seed,
-        rank=fabric.global_rank,
-        ranks=fabric.world_size,
-    )
-    return training, reader_on(fabric.device, snapshot, "validation", functionals)
 
 
 @contextmanager
@@ -163,35 +137,31 @@ def _own_random_state(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _record(run: Run, training: ShuffledTiles, measured: dict[str, Any]) -> dict[str, Any]:
+def _record(run: Run, measured: dict[str, Any]) -> dict[str, Any]:
     """Return what is kept of an epoch, which has been measured on the validation split."""
-    sums, epoch = run.running, run.epoch + 1
-    loss = measured["validation"]["counting"]["total"]
-    if not math.isfinite(loss):
-        raise NotFiniteError("the validation loss is not finite", where=f"epoch {epoch}", got=loss)
-    return {
+    task, sums, epoch = run.task, run.running, run.epoch + 1
+    record = {
         "epoch": epoch,
-        "samples": training.reader.samples,
-        "learning_rate": run.optimizer.param_groups[0]["lr"],
-        "weights": named(run, run.weights.weights.detach().cpu().numpy()),
-        "train": with_total(run, np.array(sums.terms) / sums.samples),
+        "samples": task.training.samples,
+        "learning_rate": task.optimizer.param_groups[0]["lr"],
+        **task.training_record(sums.means, epoch),
         "data_seconds": sums.data_seconds,
         "step_seconds": sums.step_seconds,
         **measured,
         "seconds": sums.data_seconds + sums.step_seconds + measured["validation_seconds"],
     }
+    if task.gradient_clip is not None:
+        record["gradient_norm"] = sums.gradient_norms / sums.batches
+    score = task.score(record)
+    if not math.isfinite(score):
+        raise NotFiniteError("the validation loss is not finite", where=f"epoch {epoch}", got=score)
+    return record
 
 
-def _epoch_progress(run: Run, training: ShuffledTiles) -> TrainingProgress:
-    record = run.history[-1]
-    return TrainingProgress(
-        run.epoch,
-        run.settings.epochs,
-        training.batches,
-        training.batches,
-        record["train"]["total"],
-        record["validation"]["counting"]["total"],
-    )
+def _epoch_progress(run: Run, loss: float) -> TrainingProgress:
+    task, batches = run.task, run.task.training.batches
+    score = task.score(run.history[-1])
+    return TrainingProgress(run.epoch, task.settings.epochs, batches, batches, loss, score)
 
 
 def _stopped(run: Run, stop: signal.Signals, folder: Path) -> TrainingStopped:

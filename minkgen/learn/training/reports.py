@@ -18,9 +18,10 @@ class TrainingProgress:
     batch, batches : int
         Number of the batch, from 1, and how many an epoch has.
     loss : float
-        Unweighted counting L_M of the batch, or the mean over the epoch.
+        Of the batch, or the mean over the epoch; of an emulator the unweighted counting L_M.
     validation_loss : float or None
-        Unweighted counting L_M of the validation split at the end of an epoch.
+        What the best epoch is chosen by, at the end of an epoch; of an emulator the unweighted
+        counting L_M of the validation split.
     """
 
     epoch: int
@@ -40,7 +41,7 @@ class TrainingSummary:
     epochs, best_epoch : int
         Epochs trained, and the one whose weights are kept.
     best_loss : float
-        Its unweighted counting L_M on the validation split.
+        What it was chosen by, on the validation split; of an emulator the unweighted counting L_M.
     samples : int
         Samples of an epoch, mixed tiles included.
     seconds : float

@@ -11,33 +11,31 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
-from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from minkgen.errors import TrainingError
 from minkgen.learn.checkpoints import (
-    design_of,
     read_checkpoint,
     require_same,
-    run_identity,
     write_checkpoint,
     write_tensors,
 )
-from minkgen.learn.data import TileReader
-from minkgen.learn.emulators import EmulatorNetwork
-from minkgen.learn.losses import FixedWeights, HomoscedasticWeights
-from minkgen.recipe import Emulator
+from minkgen.learn.training.task import FloatArray, Task
 from minkgen.store.files import write_bytes
-from minkgen.store.snapshot import Snapshot
 
-__all__ = ["BEST", "LAST", "METRICS", "EpochSums", "Run", "begin", "training_budget"]
+__all__ = [
+    "BEST",
+    "LAST",
+    "METRICS",
+    "EpochSums",
+    "Run",
+    "begin",
+    "training_budget",
+    "training_finished",
+]
 
 BEST, LAST, METRICS = "best.safetensors", "last.pt", "metrics.jsonl"
 
-# Targets from which the network and the weights start. log1p γ deviates by up to 3 from its mean,
-# which is therefore known to 0.03 or better.
-CALIBRATION_SAMPLES = 8192
 # The learning rate is halved after a third of the patience, so that two halvings precede a stop.
 PLATEAU_FACTOR = 0.5
 PLATEAU_SHARE = 3
@@ -49,33 +47,44 @@ class EpochSums:
 
     Attributes
     ----------
+    terms : list of float, shape (T,)
+        Sums over samples of the terms of the loss; empty before the first batch.
     batches, samples : int
         Done so far, over all processes.
-    terms : list of float, shape (F,)
-        Sums over samples of the unweighted terms.
     data_seconds, step_seconds : float
         Time spent on waiting for batches, and on the rest.
+    gradient_norms : float
+        Sum over batches of the norms before clipping.
     """
 
-    terms: list[float]
+    terms: list[float] = field(default_factory=list)
     batches: int = 0
     samples: int = 0
     data_seconds: float = 0.0
     step_seconds: float = 0.0
+    gradient_norms: float = 0.0
+
+    @property
+    def means(self) -> FloatArray:
+        """Mean terms (T,) over the samples so far."""
+        return np.array(self.terms) / self.samples
+
+    def add(self, means_T: FloatArray, samples: int, gradient_norm: float) -> None:
+        """Take a batch of so many samples."""
+        sums = means_T * samples
+        self.terms = (np.array(self.terms) + sums if self.batches else sums).tolist()
+        self.batches += 1
+        self.samples += samples
+        self.gradient_norms += gradient_norm
 
 
 @dataclass
 class Run:
-    """Everything that changes while training, and the settings that say when it ends."""
+    """Everything that changes while training."""
 
-    settings: Emulator
-    identity: dict[str, Any]
-    functionals: tuple[str, ...]
-    emulator: Any  # wrapped by Fabric, which is untyped
-    weights: Any
-    optimizer: Any
+    task: Task
     scheduler: ReduceLROnPlateau
-    running: EpochSums
+    running: EpochSums = field(default_factory=EpochSums)
     best_epoch: int = 0
     best_loss: float = math.inf
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -88,38 +97,40 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or patience has ended."""
-        patience_is_over = self.epoch - self.best_epoch >= self.settings.patience
-        return self.epoch >= self.settings.epochs or patience_is_over
+        settings = self.task.settings
+        return _finished(self.epoch, self.best_epoch, settings.epochs, settings.patience)
 
     def close_epoch(self, record: dict[str, Any]) -> None:
-        """Take an epoch's record, and what follows from its validation loss."""
+        """Take an epoch's record, and what follows from its score."""
         self.history.append(record)
-        loss = record["validation"]["counting"]["total"]
+        loss = self.task.score(record)
         self.scheduler.step(loss)
         if loss < self.best_loss:
             self.best_epoch, self.best_loss = self.epoch, loss
-        self.running = EpochSums([0.0] * len(self.functionals))
+        self.running = EpochSums()
 
     def save(self, folder: Path, *, device: torch.device, processes: int) -> None:
         """Write all files; `last.pt` comes last, so that it vouches for the others."""
-        emulator = self.emulator.state_dict()
+        task = self.task
+        modules = {name: module.state_dict() for name, module in task.modules.items()}
         if self.best_epoch == self.epoch and self.running.batches == 0:
             best = {
-                "identity": self.identity,
-                "epoch": self.epoch,
+                "identity": task.identity,
+                **task.trained_with,
+                "epoch": self.best_epoch,
                 "loss": self.best_loss,
-                "error_p90": self.history[-1]["error_p90"],
+                **task.kept(self.history[-1]),
             }
-            write_tensors(folder / BEST, emulator, best)
+            write_tensors(folder / BEST, next(iter(modules.values())), best)
         lines = [json.dumps(record, allow_nan=False) for record in self.history]
         write_bytes(folder / METRICS, "".join(f"{line}\n" for line in lines).encode())
         write_checkpoint(
             folder / LAST,
             {
-                "identity": self.identity,
-                "emulator": emulator,
-                "weights": self.weights.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
+                "identity": {**task.identity, **task.trained_with},
+                **modules,
+                **task.state(),
+                "optimizer": task.optimizer.state_dict(),
                 "scheduler": self.scheduler.state_dict(),
                 "hardware": _hardware(device),
                 "best_epoch": self.best_epoch,
@@ -139,11 +150,13 @@ class Run:
             If it cannot be read, is of another run, or was written within an epoch that another
             number of processes shares in another way.
         """
+        task = self.task
         checkpoint = read_checkpoint(path)
-        require_same(checkpoint["identity"], self.identity, where=path)
-        self.emulator.load_state_dict(checkpoint["emulator"])
-        self.weights.load_state_dict(checkpoint["weights"])
-        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        require_same(checkpoint["identity"], {**task.identity, **task.trained_with}, where=path)
+        for name, module in task.modules.items():
+            module.load_state_dict(checkpoint[name])
+        task.load_state(checkpoint)
+        task.optimizer.load_state_dict(checkpoint["optimizer"])
         self.scheduler.load_state_dict(checkpoint["scheduler"])
         self.best_epoch, self.best_loss = checkpoint["best_epoch"], checkpoint["best_loss"]
         self.history = checkpoint["history"]
@@ -158,52 +171,15 @@ class Run:
             )
 
 
-def begin(fabric: Fabric, snapshot: Snapshot, settings: Emulator, reader: TileReader) -> Run:
-    """Return a run before its first epoch, started from the climatology of the targets."""
-    logs_SFQ = np.log1p(reader.gamma_sample(CALIBRATION_SAMPLES).astype(np.float64))
-    climatology_FQ = logs_SFQ.mean(axis=0)
-    deviation_F = np.abs(logs_SFQ - climatology_FQ).mean(axis=(0, 2))
-    emulator = EmulatorNetwork(design_of(snapshot, settings), input_noise=settings.input_noise)
-    emulator.heads.start_from(climatology_FQ)
-    weights = _weights(settings, torch.as_tensor(deviation_F, dtype=torch.float32))
-    wrapped, wrapped_weights = _on_device(fabric, emulator), _on_device(fabric, weights)
-    optimizer = torch.optim.Adam(
-        [*wrapped.parameters(), *wrapped_weights.parameters()],
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-    )
-    scheduler = ReduceLROnPlateau(
-        optimizer, factor=PLATEAU_FACTOR, patience=settings.patience // PLATEAU_SHARE
-    )
-    return Run(
-        settings=settings,
-        identity=run_identity(snapshot, settings),
-        functionals=emulator.functionals,
-        emulator=wrapped,
-        weights=wrapped_weights,
-        optimizer=fabric.setup_optimizers(optimizer),
-        scheduler=scheduler,
-        running=EpochSums([0.0] * len(emulator.functionals)),
-    )
+def _finished(epoch: int, best_epoch: int, epochs: int, patience: int) -> bool:
+    return epoch >= epochs or epoch - best_epoch >= patience
 
 
-def _weights(settings: Emulator, initial_errors: Tensor) -> nn.Module:
-    if settings.term_weights == "learned":
-        return HomoscedasticWeights(initial_errors)
-    return FixedWeights(torch.tensor(settings.term_weights))
-
-
-def _on_device(fabric: Fabric, module: nn.Module) -> Any:
-    """Return a module as Fabric trains it.
-
-    Batch normalisation sees the whole batch where several GPUs share it. On CPUs torch has no such
-    layer: there, each process normalises its own share, and the first one's averages are kept.
-    """
-    if not any(parameter.requires_grad for parameter in module.parameters()):
-        return module.to(fabric.device)  # DDP refuses what has no gradients
-    if fabric.world_size > 1 and fabric.device.type == "cuda":
-        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-    return fabric.setup_module(module)
+def begin(task: Task) -> Run:
+    """Return a run before its first epoch."""
+    patience = task.settings.patience // PLATEAU_SHARE
+    scheduler = ReduceLROnPlateau(task.optimizer, factor=PLATEAU_FACTOR, patience=patience)
+    return Run(task, scheduler)
 
 
 def _hardware(device: torch.device) -> str:
@@ -244,3 +220,23 @@ def training_budget(folder: Path) -> dict[str, Any]:
         "seconds": sum(record["seconds"] for record in history),
         "hardware": checkpoint["hardware"],
     }
+
+
+def training_finished(folder: Path) -> bool:
+    """Return whether a run's folder holds a training that would not go on.
+
+    Raises
+    ------
+    TrainingError
+        If `last.pt` is there and cannot be read.
+    """
+    if not (folder / LAST).exists():
+        return False
+    checkpoint = read_checkpoint(folder / LAST)
+    settings = checkpoint["identity"]["settings"]
+    return _finished(
+        len(checkpoint["history"]),
+        checkpoint["best_epoch"],
+        settings["epochs"],
+        settings["patience"],
+    )
