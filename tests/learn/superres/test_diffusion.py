@@ -14,9 +14,7 @@ MEAN, DEVIATION = -0.8, 0.3
 
 
 def noise(count: int, seed: int = 0) -> Tensor:
-    return torch.randn(
-        count, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
+    return torch.randn(count, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize(("steps", "sampled"), [(1000, 50), (1000, 20), (200, 8)])

@@ -21,7 +21,12 @@ def gaussian_velocity(mean: float, deviation: float):
 def test_a(mean, deviation) -> None:
     start = torch.randn(1000, dtype=torch.float64)
     errors = [
-        float((heun(gaussian_velocity(mean, deviation), start, n) - mean - deviation * start).square().mean().sqrt())
+        float(
+            (heun(gaussian_velocity(mean, deviation), start, n) - mean - deviation * start)
+            .square()
+            .mean()
+            .sqrt()
+        )
         for n in (8, 16, 32, 64, 128)
     ]
     print(errors, [a / b for a, b in zip(errors, errors[1:])])

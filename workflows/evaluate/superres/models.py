@@ -14,7 +14,7 @@ from minkgen.recipe import Recipe
 from minkgen.recipe.superres import GeometricLoss, SuperResolverName
 from minkgen.store.snapshot import Snapshot
 from minkgen.workflows.evaluate.named import Named, Rows, load_named, trained_seeds
-from minkgen.workflows.train_superres import superres_run
+from minkgen.workflows.superres import superres_run
 
 __all__ = ["INTERPOLATION", "SUPER_RESOLVERS", "NamedModel", "load_models"]
 
@@ -85,7 +85,7 @@ def _trained(recipe: Recipe, snapshot: Snapshot, name: str) -> NamedModel | None
 
     def run_of(seed: int) -> Path:
         of_seed = settings.model_copy(update={"seed": seed})
-        return superres_run(recipe.store, snapshot, of_seed)
+        return superres_run(recipe, snapshot, of_seed)
 
     seeds, runs = trained_seeds(settings.seed, run_of, partial(load_superres, snapshot=snapshot))
     if not seeds:
