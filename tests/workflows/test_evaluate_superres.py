@@ -25,8 +25,11 @@ from minkgen.tiles.coarsening import coarsen, refine
 from minkgen.workflows.evaluate import EvaluateResult, evaluate_superres
 from minkgen.workflows.evaluate.superres import redraw_superres
 from minkgen.workflows.evaluate.superres import scores as scores_module
-from minkgen.workflows.evaluate.superres import subject as subject_module
-from minkgen.workflows.evaluate.superres.storms import read_storms
+from minkgen.workflows.evaluate.superres.scores import score_models
+from minkgen.workflows.evaluate.superres.storms import chosen_rows, read_storms
+from minkgen.workflows.evaluate.superres.subject import Days, open_superres_subject
+from minkgen.workflows.evaluate.superres.tables import superres_headline, superres_tables
+from minkgen.workflows.progress import Silent
 from minkgen.workflows.superres import train_superres
 
 pytestmark = pytest.mark.filterwarnings("ignore:the store has no terrain:UserWarning")
@@ -191,9 +194,9 @@ def test_saved_storms_are_those_of_the_store_and_figures_regenerate_from_them(
 
 
 def test_neither_batches_nor_days_change_the_scores_and_days_are_drawn_again(
-    trained: Recipe, result: EvaluateResult, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    trained: Recipe, result: EvaluateResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Hours(subject_module.Days):
+    class Hours(Days):
         """Every other row of a split on another day."""
 
         def __init__(self, snapshot: Any, split: str) -> None:
@@ -201,22 +204,24 @@ def test_neither_batches_nor_days_change_the_scores_and_days_are_drawn_again(
             self.all = ["2024-07-01", "2024-07-02"]
             self._of_row = np.arange(snapshot.rows(split)) % 2
 
-    monkeypatch.setattr(subject_module, "Days", Hours)
     monkeypatch.setattr(scores_module, "Days", Hours)
     monkeypatch.setattr(scores_module, "BATCH_SIZE", 17)
     monkeypatch.setattr(scores_module, "REPLICATES", 20)
-    shutil.copytree(trained.store, tmp_path / "store", symlinks=True)
-    recipe = trained.model_copy(update={"store": tmp_path / "store"})
-    other = evaluate_superres(recipe, models=["interpolation"])
-    found, expected = (each.content["models"]["interpolation"]["0"] for each in (other, result))
-    for key in ("samples", "mae", "loss", "sal", "rapsd", "fss", "return_level", "isoperimetric"):
+    subject = open_superres_subject(trained, "test", ["interpolation"])
+    scored = score_models(subject, chosen_rows(subject.snapshot, "test"), Silent())
+    found, expected = (
+        content["models"]["interpolation"]["0"] for content in (scored.content, result.content)
+    )
+    for key in ("mae", "exceedance_ratio", "rapsd", "fss", "return_level", "isoperimetric"):
         assert flat(found[key]) == pytest.approx(flat(expected[key]), rel=1e-6), key
+    assert found["sal"]["dry"] == expected["sal"]["dry"]
     assert result.content["bootstrap"]["interpolation"] is None
-    interval = other.content["bootstrap"]["interpolation"]["mae"]
+    interval = scored.content["bootstrap"]["interpolation"]["mae"]
     assert interval["low"] <= found["mae"] <= interval["high"]
-    text = (other.folder / "superres.txt").read_text()
-    assert "from 2 days drawn with replacement" in text
-    assert not (other.folder / "superres_reliability.png").exists()
+    content = {**result.content, **scored.content, "days": Hours(subject.snapshot, "test").all}
+    tables = superres_tables(content, scored.throughput)
+    assert any("from 2 days drawn with replacement" in table.title for table in tables)
+    assert "intervals are of days" in superres_headline(content)
 
 
 def flat(value: Any) -> Any:
