@@ -50,7 +50,7 @@ ROWS = (
     ("loss/measure", "L_M", "blurred", max),
     ("loss/per_functional/components/bias", "L_M components, signed", "speckled", max),
     ("anisotropy/relative", "anisotropy", "striped", max),
-    ("exceedance_ratio/10", "exceedance ratio, 10 mm/h", "wetter", max),
+    ("exceedance_ratio/1", "exceedance ratio, 1 mm/h", "wetter", max),
     ("mass_bias", "mass bias", "wetter", max),
     ("sal/amplitude/mean", "SAL A", "wetter", max),
 )
@@ -62,8 +62,8 @@ SCORES = (
         (
             "mean over samples of Σ over area, perimeter and components of Σ over u of w(u) "
             "abs(log1p γ(prediction) - log1p γ(truth)), both γ exact; `counting`: w = 1, "
-            "`measure`: the integration weights of the thresholds; in `per_functional` each functional, and "
-            "`bias`, the same without abs, by `measure`"
+            "`measure`: the integration weights of the thresholds; in `per_functional` each "
+            "functional, and `bias`, the same without abs, by `measure`"
         ),
         "0 is best; bias above 0: too much",
     ),
@@ -203,7 +203,7 @@ least MAE but for the wetter one, and the worst L_M, spectrum and peaks.
 
 
 def synthetic_days(count: int) -> list[Float32Array]:
-    """Return the tiles with rain of each day, drizzle zeroed."""
+    """Return the tiles with rain of so many days, drizzle zeroed."""
     days = []
     for number in range(count):
         frame = rain_field(TEST_2KM, FIRST_DAY + timedelta(days=number), seed=SEED)

@@ -27,7 +27,7 @@ from minkgen.recipe import Tiles
 from minkgen.store.layout import SYNTHETIC_ATTRIBUTION
 from minkgen.store.shards import ShardedRows
 from minkgen.workflows.bench import compute as bench_compute
-from minkgen.workflows.bench import exact, reading, timing
+from minkgen.workflows.bench import exact, reading, scores, timing
 from minkgen.workflows.bench import fields as bench_fields
 from minkgen.workflows.bench import report as bench_report
 from minkgen.workflows.bench.fields import Rain, adversaries, network_like, rain_for_bench
@@ -129,6 +129,8 @@ def test_ratios_are_those_of_the_times(report: tuple[dict[str, Any], str]) -> No
     assert rows["speed"]["value"] == pytest.approx(1e6 / times["gamma"]["median"])
     for key, name in (("exact", "tiles"), ("exact_dense", "dense"), ("exact_all", "all")):
         assert rows[key]["value"] == pytest.approx(1e6 / times[f"exact/{name}"]["median"])
+    for key, name in (("scores", "fields"), ("scores_fss", "with_fss")):
+        assert rows[key]["value"] == pytest.approx(1e6 / times[f"scores/{name}"]["median"])
     share = 100 * (1 - ratio("exact/forward", "exact/tiles"))
     assert rows["exact_backward"]["value"] == pytest.approx(share)
     assert rows["compute_no_op"]["value"] == pytest.approx(times["compute/no_op"]["median"] / 1000)
@@ -166,6 +168,7 @@ def test_targets_stand_beside_what_was_measured(report: tuple[dict[str, Any], st
         "reading": (0.7, None),
         "exact": (5000, None),
         "exact_dense": (5000, None),
+        "scores": (200, None),
         "compute": (60, None),
         "compute_other": (None, 15),
         "compute_workers": (1.6, None),
@@ -213,6 +216,8 @@ def _result(cut_out_side: int = 1024, **times: list[float]) -> BenchResult:
         "adversary/noise",
         "cut_out/gamma",
         "cut_out/reference",
+        "scores/fields",
+        "scores/with_fss",
         *(f"compute/{name}" for name in COMPUTE),
     ]
     tiles = np.ones((3, 128, 128), np.float32)
@@ -327,6 +332,18 @@ def test_the_exact_surrogate_is_timed_on_tiles_of_10_to_25_percent() -> None:
         way, batch = timed[name]
         assert np.shape(way(batch)) == batch.shape
     assert exact.exact_ways(rain._replace(tiles=tiles[::3])) is None
+
+
+def test_scores_are_timed_on_tiles_and_what_networks_put_out_for_them() -> None:
+    rain = rain_for_bench(None, 5)
+    ways = scores.score_ways(rain)
+    np.testing.assert_array_equal(ways.pairs[:, 0], rain.tiles)
+    assert (ways.pairs[:, 1] > 0).all()
+    timed = {name: way(pairs) for name, way, pairs in ways.one_round()}
+    fields, with_fss = timed["scores/fields"], timed["scores/with_fss"]
+    assert fields.count == with_fss.count == 5
+    assert fields.sums["mass_truth"] == pytest.approx(rain.tiles.sum(dtype=np.float64))
+    assert fields.sums["fss_reference"].size == 0 < with_fss.sums["fss_reference"].size
 
 
 def test_without_torch_the_exact_surrogate_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,6 +161,14 @@ def rows(result: BenchResult) -> list[Row]:
             "µs",
         ),
         *_exact_rows(result),
+        Row(
+            "scores",
+            "scores of a predicted field, without γ and FSS",
+            1e6 / median("scores/fields"),
+            "pairs/s",
+            at_least=200.0,
+        ),
+        Row("scores_fss", "  with FSS", 1e6 / median("scores/with_fss"), "pairs/s"),
         *_compute_rows(result),
         Row("warm_seconds", "first γ of a warm process", start.warm_seconds, "s", at_most=1.0),
         Row(

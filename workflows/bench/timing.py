@@ -36,6 +36,7 @@ from minkgen.workflows.bench.fields import (
     rain_for_bench,
 )
 from minkgen.workflows.bench.reading import ReadingWays, reading_ways
+from minkgen.workflows.bench.scores import ScoreWays, score_ways
 from minkgen.workflows.bench.start import Start, measure_start
 from minkgen.workflows.progress import Progress, Silent
 
@@ -113,7 +114,8 @@ class BenchResult(NamedTuple):
         `composite/h5py` and `composite/ingest`. Of tiles in a store (if torch is installed),
         `reading/in_order` and `reading/shuffled`. Of the exact surrogate (if torch is installed,
         and tiles are 10 to 25 % wet) `exact/forward`, with the gradient `exact/tiles` and
-        `exact/dense`, and of all functionals `exact/all`. Of compute, microseconds a sample:
+        `exact/dense`, and of all functionals `exact/all`. Of pairs of tile and prediction
+        `scores/fields` and `scores/with_fss`. Of compute, microseconds a sample:
         `compute/one_core`, `compute/paper`, `compute/tables`; a part: `compute/one_worker`,
         `compute/two_workers`, and of parts that do nothing `compute/no_op`.
     start : Start
@@ -194,9 +196,12 @@ def bench(
     with ExitStack() as stack:
         composites = None if folder is None else stack.enter_context(composite_ways(folder))
         reading, exact = stack.enter_context(reading_ways(rain)), exact_ways(rain)
+        scores = score_ways(rain)
         progress.stage("time γ", repeats)
         for _ in range(repeats):
-            for name, way, batch in _one_round(ways, batches, composites, reading, exact, random):
+            for name, way, batch in _one_round(
+                ways, batches, composites, reading, exact, scores, random
+            ):
                 times.setdefault(name, []).append(_microseconds_per_tile(way, batch))
             progress.advance()
     return BenchResult(
@@ -323,6 +328,7 @@ def _one_round(
     composites: CompositeWays | None,
     reading: ReadingWays | None,
     exact: ExactWays | None,
+    scores: ScoreWays,
     random: np.random.Generator,
 ) -> Iterator[tuple[str, Way, Sequence[Any] | Float32]]:
     """Yield every quantity, what computes it, and on what; compared ones are neighbours."""
@@ -362,6 +368,7 @@ def _one_round(
         yield "reading/shuffled", reading.shuffled, reading.samples
     if exact is not None:
         yield from exact.one_round()
+    yield from scores.one_round()
 
 
 def _draw(tiles: Float32, count: int, random: np.random.Generator) -> Float32:

@@ -42,11 +42,10 @@ def rate_histogram(fields: Float32Array) -> ExactHistogram:
     >>> rate_histogram(np.array([[0.0, 0.25, 1.239, 0.25]], np.float32)).values
     array([  0,  25, 124])
     """
-    wet = fields[fields > 0]
-    steps = np.rint(wet.astype(np.float64) * _STEPS_PER_MM_H).astype(np.int64)
-    values, counts = np.unique(steps, return_counts=True)
     # Most pixels are dry, and sorting them would take most of the time.
-    dry = fields.size - wet.size
+    steps = np.rint(fields[fields > 0].astype(np.float64) * _STEPS_PER_MM_H).astype(np.int64)
+    values, counts = np.unique(steps[steps > 0], return_counts=True)
+    dry = fields.size - int(counts.sum())
     if dry:
         values, counts = np.append(0, values), np.append(dry, counts)
     return ExactHistogram(values.astype(np.int64), counts.astype(np.int64))

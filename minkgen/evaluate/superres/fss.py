@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minkgen.errors import InputError
 from minkgen.evaluate.superres.pixels import quotient
 from minkgen.evaluate.superres.settings import ScoreSetting
 
@@ -27,7 +28,19 @@ def fss_sums(
 
     `fss_difference` and `fss_reference`, both (thresholds, windows): squared difference of the
     numbers of pixels at or above the threshold, and the sum of their squares.
+
+    Raises
+    ------
+    InputError
+        If a window is larger than the tile.
     """
+    if max(setting.fss_windows, default=1) > min(truth.shape[1:]):
+        raise InputError(
+            "a window is larger than the tile",
+            where="fss_windows",
+            got=setting.fss_windows,
+            expected=f"at most {min(truth.shape[1:])} pixels",
+        )
     shape = len(setting.fss_mm_h), len(setting.fss_windows)
     difference, reference = np.zeros(shape), np.zeros(shape)
     # Tile by tile: the tables stay in the cache.

@@ -39,13 +39,13 @@ def test_a_draw_equals_merging_the_days_it_holds(setting, by_day):
 
 def test_the_standard_error_of_a_mean_is_that_of_theory(setting, by_day):
     """Of days with as many pixels each: the deviation over days by the root of their number."""
-    found = bootstrap_by_day(setting, by_day, 2000, seed=1)["mae"]
+    found = bootstrap_by_day(setting, by_day, 1000, seed=1)["mae"]
     means = np.array([field_scores(setting, each)["mae"] for each in by_day.values()])
     expected = means.std() / np.sqrt(len(means))
     assert found["standard_error"] == pytest.approx(expected, rel=0.08)
     assert found["low"] < means.mean() < found["high"]
     assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * expected, rel=0.15)
-    assert found["replicates"] == 2000
+    assert found["replicates"] == 1000
 
 
 def test_the_seed_decides_and_the_order_of_days_does_not(setting, by_day):

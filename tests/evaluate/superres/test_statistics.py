@@ -155,8 +155,8 @@ def test_what_does_not_fit_is_refused(setting, truth, members, gammas, change, m
 
 
 def test_statistics_of_different_evaluations_are_not_merged(setting, chunk, truth, gammas):
-    small = [each[:2] for each in (truth[:, :16, :16], truth[None, :2, :16, :16][0])]
-    tiny = field_statistics(setting, small[0], small[1][None], gammas[0][:2], gammas[0][:2])
+    small = truth[:2, :24, :24]
+    tiny = field_statistics(setting, small, small[None], gammas[0][:2], gammas[0][:2])
     fewer = replace(setting, fss_windows=(1,))
     other = field_statistics(fewer, truth, truth[None], gammas[0], gammas[0])
     for stranger in (tiny, other, chunk(slice(None), 3)):
