@@ -141,18 +141,22 @@ def test_every_batch_has_its_share_of_dry_tiles(place: Place, wet_share: float, 
         assert abs(count - size * dry / tiles.samples) <= 1.0
 
 
-def test_flips_turn_rain_and_terrain_alike_and_leave_gamma(place: Place) -> None:
-    snapshot = place.snapshot
-    terrain = terrain_of(place, "train")
+def turns(place: Place, batch: SceneBatch) -> list[tuple[int, tuple[int, ...]]]:
+    """Return the row of every wet tile of a batch, and the axes along which it was turned."""
     turned_from = {
         np.flip(tile, axes).tobytes(): (row, axes)
-        for row, tile in enumerate(snapshot.array("train", "rain_rate")[:])
+        for row, tile in enumerate(place.snapshot.array("train", "rain_rate")[:])
         for axes in ((), (0,), (1,), (0, 1))
         if tile.any()
     }
+    return [turned_from[tile.tobytes()] for tile in batch.target.numpy() if tile.any()]
+
+
+def test_flips_turn_rain_and_terrain_alike_and_leave_gamma(place: Place) -> None:
+    snapshot, terrain = place.snapshot, terrain_of(place, "train")
     batch = whole(training(place, wet_share=1.0, flips=0.5).epoch(1))
-    seen = [turned_from[tile.tobytes()] for tile in batch.target.numpy()]
-    assert sorted(row for row, _ in seen) == sorted({row for row, _ in turned_from.values()})
+    seen = turns(place, batch)
+    assert sorted(row for row, _ in seen) == np.flatnonzero(snapshot.array("train", "wet")).tolist()
     for (row, axes), plane in zip(seen, batch.scene.terrain.numpy(), strict=True):
         np.testing.assert_array_equal(plane, np.flip(terrain[row], axes))
     low_resolution = LowResolution(snapshot.tile_size, snapshot.pixel_km, "bicubic")
@@ -163,6 +167,15 @@ def test_flips_turn_rain_and_terrain_alike_and_leave_gamma(place: Place) -> None
     np.testing.assert_allclose(batch.gamma, anew[:, rows_of(NAMES)], rtol=2e-6)
     for axis in (0, 1):  # both ways are taken, each by about half of 88 tiles
         assert 25 < sum(axis in axes for _, axes in seen) < 63
+
+
+def test_flips_are_drawn_anew_for_every_batch_epoch_and_seed(place: Place) -> None:
+    drawn = [
+        tuple(axes for _, axes in turns(place, batch))[:12]
+        for seed, number in ((5, 1), (5, 2), (6, 1))
+        for batch in training(place, wet_share=1.0, flips=0.5, seed=seed).epoch(number)
+    ]
+    assert len(set(drawn)) == len(drawn) == 18
 
 
 @pytest.mark.parametrize(("flips", "kinds"), [(0.0, {()}), (1.0, {(0, 1)})])
