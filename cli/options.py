@@ -22,6 +22,8 @@ _SHORTHANDS = {
     "site": "cluster.site",
     "workers": "cluster.workers",
     "arch": "emulator.architecture",
+    "model": "superres.model",
+    "minkowski": "superres.minkowski",
 }
 _NETWORK_SOURCES = ("archive", "api")
 _CLUSTERS = ("local", "slurm")
@@ -93,6 +95,18 @@ def recipe_command(*shorthands: str) -> Callable[[Callable[..., Any]], Callable[
             metavar="lip-cnn-constrained|lip-cnn|cnn-constrained|cnn",
             help="Short for --set emulator.architecture=...: spectral norms or none, heads that "
             "obey geometry or free ones.",
+        ),
+        "model": click.option(
+            "--model",
+            metavar="unet|ddpm|flow",
+            help="Short for --set superres.model=...: one mean field, denoising diffusion, or "
+            "rectified flow on the mean of the unet.",
+        ),
+        "minkowski": click.option(
+            "--minkowski",
+            metavar="none|exact|analytical|emulator",
+            help="Short for --set superres.minkowski=...: the surrogate of the Minkowski image "
+            "loss.",
         ),
     }
 

@@ -1,7 +1,8 @@
-"""`minkgen train`: surrogates of γ from a published snapshot."""
+"""`minkgen train`: surrogates of γ and models of super-resolution from a published snapshot."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,29 +18,29 @@ if TYPE_CHECKING:
     from minkgen.workflows.tune import TuneResult
 
 
-@click.group(name="train", short_help="Train a surrogate of γ.")
+@click.group(name="train", short_help="Train surrogates of γ, and super-resolution.")
 def command() -> None:
-    """Train a surrogate of γ on the store's current snapshot."""
+    """Train a surrogate of γ, or a model of super-resolution, on the store's current snapshot.
+
+    A run's folder is named by snapshot and settings. SIGUSR1 and SIGTERM end it after the running
+    batch with a checkpoint (exit status 138, 143), a kill loses what came after the last whole
+    epoch. The same command goes on from there, with the same result as if nothing had been; a
+    finished run is left as it is.
+    """
 
 
-@command.command(name="emulator")
-@recipe_command("store", "arch")
-@click.option(
-    "--seeds",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Train N runs, with the recipe's emulator.seed and the numbers after it.",
-)
-@click.option(
-    "--tune",
-    "trials",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Search for learning rate, weight decay and input noise in N trials, runs of their own.",
-)
-@click.option(
+def _seeds_option(section: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        "--seeds",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help=f"Train N runs, with the recipe's {section}.seed and the numbers after it.",
+    )
+
+
+_devices_option = click.option(
     "--devices",
     type=click.IntRange(min=1),
     default=1,
@@ -48,16 +49,24 @@ def command() -> None:
     help="GPUs of this machine to share every batch; processes where there is none. Among the "
     "tasks of an srun: 1, all tasks share it.",
 )
+
+
+@command.command(name="emulator")
+@recipe_command("store", "arch")
+@_seeds_option("emulator")
+@click.option(
+    "--tune",
+    "trials",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Search for learning rate, weight decay and input noise in N trials, runs of their own.",
+)
+@_devices_option
 @output_options
 def emulator(
     recipe: Recipe, *, seeds: int, trials: int | None, devices: int, as_json: bool, quiet: bool
 ) -> int:
     """Train a network that emulates γ on the store's current snapshot.
-
-    A run's folder is named by snapshot and settings. SIGUSR1 and SIGTERM end it after the running
-    batch with a checkpoint (exit status 138, 143), a kill loses what came after the last whole
-    epoch. The same command goes on from there, with the same result as if nothing had been; a
-    finished run is left as it is.
 
     \b
     Examples:
@@ -80,11 +89,46 @@ def emulator(
             from minkgen.workflows.train import train_seeds
 
             results = train_seeds(recipe, seeds, devices=devices, progress=progress)
-            summary = {"runs": [_run(result) for result in results]}
-            text, rank = "\n".join(map(describe, results)), results[0].rank
+            summary, text, rank = _runs(results, "L_M")
     if rank == 0:
         show_result(summary, lambda: text, as_json=as_json)
     return DONE
+
+
+@command.command(name="sr")
+@recipe_command("store", "model", "minkowski")
+@_seeds_option("superres")
+@_devices_option
+@output_options
+def superres(recipe: Recipe, *, seeds: int, devices: int, as_json: bool, quiet: bool) -> int:
+    """Train a model that brings rain of 25 km back to 2 km.
+
+    Beside the model's own loss it lowers the Minkowski image loss, if there is to be one: after
+    some epochs, with a weight by the ratio of gradients. A flow needs the unet of the same
+    settings, and the loss of an emulator needs the emulator: both are trained first.
+
+    \b
+    Examples:
+      minkgen train sr rain.yaml --store store --model unet
+      minkgen train sr rain.yaml --model unet --minkowski exact --seeds 3
+      minkgen train sr rain.yaml --model flow --devices 4
+    """
+    require_extra("train")
+    from minkgen.workflows.superres import train_superres_seeds
+
+    with show_progress(quiet=quiet) as progress:
+        results = train_superres_seeds(recipe, seeds, devices=devices, progress=progress)
+    kind = "MAE ratio + L_M ratio" if recipe.superres.model == "unet" else "loss"
+    summary, text, rank = _runs(results, kind)
+    if rank == 0:
+        show_result(summary, lambda: text, as_json=as_json)
+    return DONE
+
+
+def _runs(results: Sequence[TrainResult], loss: str) -> tuple[dict[str, Any], str, int]:
+    """Return what runs have done for programs and for people, and this process's rank."""
+    text = "\n".join(describe(result, loss) for result in results)
+    return {"runs": [_run(result) for result in results]}, text, results[0].rank
 
 
 def _run(result: TrainResult) -> dict[str, Any]:
@@ -101,8 +145,8 @@ def _tuned_text(tuned: TuneResult) -> str:
     )
 
 
-def describe(result: TrainResult) -> str:
-    """Return how a training ended, for people."""
+def describe(result: TrainResult, loss: str = "L_M") -> str:
+    """Return how a training ended, for people; with the name of what chose the best epoch."""
     summary = result.summary
     if summary.resumed_from >= summary.epochs:
         done = f"finished before, after {summary.epochs} epochs"
@@ -110,5 +154,6 @@ def describe(result: TrainResult) -> str:
         done = f"{summary.epochs} epochs of {summary.samples} tiles in {summary.seconds:.0f} s"
         if summary.resumed_from:
             done += f", taken up after {summary.resumed_from}"
-    best = f"best epoch {summary.best_epoch}: L_M {summary.best_loss:.2f} on the validation split"
+    score = f"{loss} {summary.best_loss:.4g}"
+    best = f"best epoch {summary.best_epoch}: {score} on the validation split"
     return f"{result.run}: {done}\n  {best}"

@@ -156,8 +156,8 @@ class Reporter:
             self._total = (report.epochs - report.epoch) * report.batches + left
             self._progress.stage(self._stage, self._total)
         if report.validation_loss is not None:
-            self._validation = f", validation {report.validation_loss:.3g}"
-        loss = f"{self._loss} {report.loss:.3g}{self._validation}"
+            self._validation = f", validation {report.validation_loss:.4g}"
+        loss = f"{self._loss} {report.loss:.4g}{self._validation}"
         note = f"epoch {report.epoch}/{report.epochs}, {loss}"
         self._advance(int(report.validation_loss is None), note)
 

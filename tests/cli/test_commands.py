@@ -70,6 +70,8 @@ def test_a_source_is_a_folder_a_name_or_an_address_and_settings_refine_it(
         (["digest"], "No such command 'digest'"),
         (["train", "gan", "a.yaml"], "No such command 'gan'"),
         (["train", "emulator", "demo", "--arch", "gan"], "emulator.architecture: "),
+        (["train", "sr", "demo", "--model", "gan"], "superres.model: "),
+        (["train", "sr", "demo", "--minkowski", "some"], "superres.minkowski: "),
         (["train", "emulator", "demo", "--tune", "9", "--seeds", "3"], "searches with one seed"),
         (["compute", "a.yaml", "--workers", "0"], "0 is not in the range"),
         (["compute", "demo", "--cluster", "slurm"], "cluster.slurm.site: field required"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import runpy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -249,3 +251,25 @@ def test_saved_storms_that_are_damaged_are_refused(result: EvaluateResult, tmp_p
     (folder / "predictions.npz").write_bytes(saved[: len(saved) // 2])
     with pytest.raises(StoreError, match="saved predictions cannot be read"):
         redraw_superres(folder)
+
+
+def test_the_page_of_results_has_a_section_of_super_resolution(
+    result: EvaluateResult, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text("name: small\n")
+    script = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "results.py"))
+    page = script["write"]([(recipe, result.folder)], tmp_path).read_text()
+    errors = [f"{row['mae']:.4f}" for row in result.content["table"]]
+    spread = f"{result.content['table'][1]['spread']['mae']:.4f}"
+    assert f"| MAE [mm/h] | {errors[0]} | {errors[1]} ± {spread} | {errors[2]} |" in page
+    for words in (
+        "## Super-resolution on small-",
+        "dry ones included",
+        "arXiv 2604.11422, Table 2",
+    ):
+        assert words in page
+    shown = re.findall(r"\]\((images/results-.*?png)\)", page)
+    assert len(shown) == 6
+    for picture in shown:
+        assert imread(tmp_path / picture).ndim == 3

@@ -22,11 +22,13 @@ from minkgen.errors import (
     TrainingError,
     TrainingStopped,
 )
-from minkgen.learn.checkpoints import load_emulator, read_checkpoint
+from minkgen.learn.checkpoints import load_emulator, read_checkpoint, read_tensors
+from minkgen.learn.superres.weights import load_superres
 from minkgen.recipe import Recipe
 from minkgen.recipe_file import load_recipe
 from minkgen.store.snapshot import open_snapshot
 from minkgen.workflows.compute import compute
+from minkgen.workflows.superres import superres_run, train_superres, train_superres_seeds
 from minkgen.workflows.train import emulator_run, train_emulator, train_seeds
 from minkgen.workflows.tune import tune_emulator
 
@@ -250,3 +252,105 @@ def test_a_search_without_any_finite_loss_says_so(recipe: Recipe) -> None:
 
     with pytest.raises(TrainingError, match="no trial"):
         tune_emulator(other(recipe, epochs=1, max_tiles=16), 2, progress=Never())
+
+
+SMALL_SUPERRES = {"features": [8, 8], "batch_size": 20, "epochs": 1, "max_tiles": 40}
+NO_TERRAIN = pytest.mark.filterwarnings("ignore:the store has no terrain")
+
+
+def sr(recipe: Recipe, **superres: Any) -> Recipe:
+    """Return a recipe whose section `superres` is small, with changes."""
+    settings = type(recipe.superres).model_validate(SMALL_SUPERRES | superres)
+    return recipe.model_copy(update={"superres": settings})
+
+
+@NO_TERRAIN
+def test_a_flow_needs_its_unet_and_says_how_to_train_it(recipe: Recipe) -> None:
+    flow = sr(recipe, model="flow", seed=5, flow={"sampling_steps": 3})
+    with pytest.raises(TrainingError, match="U-Net that the flow stands on") as caught:
+        train_superres(flow)
+    hint = "minkgen train sr RECIPE --model unet --minkowski none --set superres.seed=5"
+    assert hint in str(caught.value.hint)
+    assert not (recipe.store / "runs").exists()
+
+    unet = sr(recipe, seed=5)
+    with pytest.raises(KeyboardInterrupt):
+        train_superres(sr(recipe, seed=5, epochs=2), progress=Steps(stop_after=3))
+    with pytest.raises(TrainingError, match="not trained to the end"):
+        train_superres(sr(recipe, model="flow", seed=5, epochs=2))
+    steps = Steps()
+    trained = train_superres(unet, progress=steps)
+    assert steps.stages == [("train unet", 2)]
+    assert steps.notes[-1].startswith("epoch 1/1, loss ")
+    assert {path.name for path in trained.run.iterdir()} == {
+        "best.safetensors",
+        "last.pt",
+        "metrics.jsonl",
+        "recipe.json",
+    }
+    result = train_superres(flow)
+    snapshot = open_snapshot(recipe.store)
+    assert result.run == superres_run(flow, snapshot, flow.superres)
+    model = load_superres(result.run / "best.safetensors", snapshot)
+    assert model.is_generative
+    assert model.sampling_steps == 3
+    mean = read_tensors(trained.run / "best.safetensors").tensors["network.last.weight"]
+    assert torch.equal(model.state_dict()["mean.network.last.weight"], mean)
+
+
+@NO_TERRAIN
+def test_the_loss_of_an_emulator_needs_it_trained_to_the_end(recipe: Recipe) -> None:
+    geometry = {"warm_up_epochs": 0, "ramp_epochs": 1, "weight": 1e-3}
+    with_loss = sr(recipe, minkowski="emulator", geometry=geometry)
+    with pytest.raises(TrainingError, match="the emulator of the loss") as caught:
+        train_superres(with_loss)
+    assert "minkgen train emulator" in str(caught.value.hint)
+    hasty = other(with_loss, epochs=1)
+    emulator = train_emulator(hasty)
+    assert emulator.run == emulator_run(recipe.store, open_snapshot(recipe.store), hasty.emulator)
+    result = train_superres(hasty)
+    best = read_tensors(result.run / "best.safetensors").content
+    assert best["surrogate"]["least_weight"] == recipe.trust.least_weight
+    (record,) = (result.run / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(record)["train"].keys() == {"own", "area", "perimeter", "components"}
+
+
+def test_what_makes_another_run_of_superres(recipe: Recipe) -> None:
+    snapshot = open_snapshot(recipe.store)
+
+    def run(recipe: Recipe) -> Path:
+        return superres_run(recipe, snapshot, recipe.superres)
+
+    plain, exact = sr(recipe), sr(recipe, minkowski="exact")
+    # What the model does not use decides nothing.
+    assert run(sr(recipe, geometry={"weight": 1.0}, diffusion={"steps": 9}, members=3)) == run(
+        plain
+    )
+    softer = recipe.exact.model_copy(update={"temperature_factor": 0.2})
+    assert run(plain.model_copy(update={"exact": softer})) == run(plain)
+    differing = [
+        plain,
+        exact,
+        exact.model_copy(update={"exact": softer}),
+        sr(recipe, minkowski="exact", geometry={"weight": 1.0}),
+        sr(recipe, minkowski="analytical"),
+        sr(recipe, minkowski="emulator"),
+        other(sr(recipe, minkowski="emulator"), seed=9),
+        sr(recipe, model="ddpm"),
+        sr(recipe, model="ddpm", diffusion={"steps": 9}),
+        sr(recipe, model="flow"),
+        sr(recipe, seed=1),
+    ]
+    assert len({run(each) for each in differing}) == len(differing)
+
+
+@NO_TERRAIN
+def test_seeds_of_superres_are_runs_of_their_own_and_are_found_again(recipe: Recipe) -> None:
+    results = train_superres_seeds(sr(recipe, seed=7), 2)
+    snapshot = open_snapshot(recipe.store)
+    assert [result.run for result in results] == [
+        superres_run(recipe, snapshot, sr(recipe, seed=seed).superres) for seed in (7, 8)
+    ]
+    again = train_superres_seeds(sr(recipe, seed=7), 2)
+    assert [each.summary.resumed_from for each in again] == [1, 1]
+    assert again[0].summary.best_loss == results[0].summary.best_loss

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from minkgen.evaluate.figures.style import draw_field, new_figure
+from minkgen.evaluate.figures.style import RAIN_RANGE_MM_H, draw_field, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +84,9 @@ def fields_side_by_side(
         heights = _draw_terrain(terrain, case.terrain, pixel_km, low_high)
         colours = draw_field(truth, case.truth, pixel_km)
         truth.set_title("truth", fontsize=9)
-        draw_field(low, case.low, pixel_km)
+        # As predictions are: what is below the scale is dry.
+        drawn = np.where(case.low >= RAIN_RANGE_MM_H[0], case.low, 0.0)
+        draw_field(low, drawn, pixel_km)
         low.set_title("low resolution (25 km)", fontsize=9)
         for panel, (name, field) in zip(others, case.predicted.items(), strict=False):
             draw_field(panel, field, pixel_km)

@@ -49,7 +49,7 @@ def sal_plane(
     amplitude.axhline(0.0, color="#000000", linewidth=0.8)
     amplitude.set_ylabel("A, amplitude (above 0: too much rain)")
     location.set_ylabel("L, location (0: in its place)")
-    location.set_ylim(bottom=0.0)
+    _from_zero(location)
     _legend(figure, amplitude)
     return figure
 
@@ -81,7 +81,7 @@ def perception_distortion(
     for panel, key in ((loss, "loss/counting"), (spectrum, "rapsd/log_ratio")):
         _draw_points(panel, points, "mae", key, titles, lines)
         panel.set_xlabel("distortion: MAE [mm/h]")
-        panel.set_ylim(bottom=0.0)
+        _from_zero(panel)
     loss.set_ylabel("perception: L_M of the exact γ (counting)")
     spectrum.set_ylabel("perception: mean |log RAPSD ratio|")
     _legend(figure, loss)
@@ -114,6 +114,11 @@ def _draw_points(
         )
     panel.margins(0.15)
     panel.grid(visible=True, alpha=0.3)
+
+
+def _from_zero(panel: Axes) -> None:
+    """Let the axis begin at 0, which is best, and leave room above the highest point."""
+    panel.set_ylim(0.0, 1.12 * float(panel.dataLim.ymax))
 
 
 def _legend(figure: Figure, panel: Axes) -> None:

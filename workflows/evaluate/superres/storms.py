@@ -166,7 +166,7 @@ def read_storms(path: Path) -> Storms:
         If the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays = dict(stored)
         names, rows = arrays.pop("names").tolist(), arrays.pop("rows")
         return _of_arrays(names, rows, arrays)
