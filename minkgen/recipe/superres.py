@@ -26,7 +26,7 @@ class Geometry(Section):
     gradient_ratio: PositiveFloat = Field(
         default=0.3,
         description="norm of the weighted geometric loss's gradient over that of the model's own "
-        "loss, both to the network's parameters, that the weight is chosen by",
+        "loss, both at the network's output, that the weight is chosen by",
     )
     warm_up_epochs: int = Field(default=5, ge=0, description="before the geometric loss begins")
     ramp_epochs: int = Field(

@@ -114,7 +114,7 @@ class ConditionalDiffusion(GenerativeResolver):
         x_t = a.sqrt() * x_0 + (1.0 - a).sqrt() * torch.randn_like(x_0)
         estimate, d_t = self._estimate(x_t, t_B, self._given(scene))
         loss = ((estimate - x_0) / d_t).square().mean()
-        return Objective(loss, self._rain_rate_of(estimate))
+        return Objective(loss, self._rain_rate_of(estimate), estimate)
 
     def sampler(self, scene: Scene) -> Callable[[Tensor], Tensor]:
         """Return DDIM for a scene."""

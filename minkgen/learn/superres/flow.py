@@ -86,7 +86,7 @@ class ResidualFlow(GenerativeResolver):
         x_t = (1.0 - t) * x_0 + t * x_1
         v = self.network(x_t, t_B, self._given(scene, mean_BHW))
         loss = functional.mse_loss(v, x_1 - x_0)
-        return Objective(loss, self._rain_rate_of(mean_BHW, x_t + (1.0 - t) * v))
+        return Objective(loss, self._rain_rate_of(mean_BHW, x_t + (1.0 - t) * v), v)
 
     def sampler(self, scene: Scene) -> Callable[[Tensor], Tensor]:
         """Return Heun's steps for a scene."""

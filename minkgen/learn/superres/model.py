@@ -40,10 +40,13 @@ class Objective(NamedTuple):
     rain_rate : Tensor (B, H, W)
         The field in mm/h that the loss was taken of, or that follows from it: what a geometric
         loss is taken of. Its gradients reach the model.
+    output : Tensor (B, H, W)
+        What both were made of, pixel by pixel: where gradients of the two losses can be compared.
     """
 
     loss: Tensor
     rain_rate: Tensor
+    output: Tensor
 
 
 class SuperResolver(nn.Module):

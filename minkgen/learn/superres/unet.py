@@ -145,7 +145,7 @@ class ResidualUNet(SuperResolver):
         """
         mean_BHW = self.mean(scene)
         loss = functional.mse_loss(mean_BHW, self.normalised(target_BHW))
-        return Objective(loss, self.rain_rate(mean_BHW))
+        return Objective(loss, self.rain_rate(mean_BHW), mean_BHW)
 
     @torch.no_grad()
     def sample(

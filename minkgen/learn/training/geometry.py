@@ -6,20 +6,21 @@ Shape suffixes: F functionals.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from minkgen.learn.analytical import AnalyticalGamma
 from minkgen.learn.exact import ExactGamma
 from minkgen.learn.minkowski_loss import MinkowskiLoss
 from minkgen.learn.named import FUNCTIONALS
 from minkgen.learn.surrogate import GammaDefinition
+from minkgen.learn.training.devices import sum_over_ranks
 from minkgen.learn.training.task import Moment
 from minkgen.recipe import Analytical, Exact
 from minkgen.recipe.superres import Geometry
@@ -30,12 +31,11 @@ __all__ = [
     "GradientNorms",
     "TrustedEmulator",
     "WeightedGeometry",
-    "gradient_norm",
     "ramp_progress",
     "surrogate_identity",
 ]
 
-# Batches whose gradients are averaged. Norms of single batches scatter by a third.
+# Batches whose gradients are averaged. The ratio of single batches scatters by a sixth.
 MEASURED_BATCHES = 8
 
 
@@ -84,7 +84,7 @@ def ramp_progress(moment: Moment, settings: Geometry) -> float:
 
 @dataclass
 class GradientNorms:
-    """Norms of gradients to the network's parameters, summed over the first batches that have both.
+    """Norms of gradients at the network's output, summed over the first batches that have both.
 
     Attributes
     ----------
@@ -114,10 +114,10 @@ class WeightedGeometry:
     """The geometric part of a model's loss: w(t) L_M of the field in mm/h.
 
     w(t) is 0 during the warm-up epochs; then it grows along half a cosine over the ramp epochs to
-    its final value. Where the recipe gives none, this is gradient_ratio |∇ own| / |∇ L_M|, the
-    gradients to the network's parameters averaged over the first batches after the warm-up; until
-    then it is 0. They are taken of the parameters, since the own loss of a generative model (of
-    noise, of velocities) is none of its field.
+    its final value. Where the recipe gives none, this is gradient_ratio |∇ own| / |∇ L_M|, norms
+    of the gradients at the network's output, averaged over the first batches after the warm-up;
+    until then it is 0. (To the parameters, the gradient of the own loss all but vanishes by then,
+    and the ratio of batches differs by ten.)
 
     Dry targets count as any others: their γ is 0, and so is the loss where a model leaves them dry.
 
@@ -185,14 +185,23 @@ class WeightedGeometry:
         rest = 1.0 - ramp_progress(moment, self.settings)
         return float(self.settings.temperature_scale**rest)
 
-    def measure(
-        self, fabric: Fabric, own: Tensor, geometric: Tensor, parameters: Sequence[nn.Parameter]
-    ) -> None:
-        """Take the gradients of a batch, if the weight is to follow from them."""
+    def measure(self, fabric: Fabric, output: Tensor, own: Tensor, terms_F: Tensor) -> None:
+        """Take the gradients of a batch, if the weight is to follow from them.
+
+        Parameters
+        ----------
+        fabric : Fabric
+        output : Tensor (B, ...)
+            What the network gave for this process's share of the batch.
+        own, terms_F : Tensor
+            The model's own loss, and the geometric terms, means over that share.
+        """
         if self.settings.weight is None and not self.gradients.is_complete:
-            self.gradients.add(
-                gradient_norm(fabric, own, parameters), gradient_norm(fabric, geometric, parameters)
-            )
+            samples = len(output)
+            norms = [_gradient_norm(loss, output) for loss in (own, terms_F.sum())]
+            squares = np.square(samples * np.array(norms))
+            shared = sum_over_ranks(fabric, np.array([*squares, samples]))
+            self.gradients.add(*(np.sqrt(shared[:2]) / shared[2]).tolist())
 
     def record(self, moment: Moment) -> dict[str, Any]:
         """Return what is recorded of a moment."""
@@ -225,13 +234,9 @@ def _loss(snapshot: Snapshot, settings: Geometry, surrogate: GeometricSurrogate)
     )
 
 
-def gradient_norm(fabric: Fabric, loss: Tensor, parameters: Sequence[nn.Parameter]) -> float:
-    """Return the norm of a loss's gradient to parameters, of the mean over processes.
-
-    The graph stays, and so do the parameters' own gradients.
-    """
-    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-    gradient = torch.cat([each.float().flatten() for each in found if each is not None])
-    if fabric.world_size > 1:
-        gradient = fabric.all_reduce(gradient, reduce_op="mean")
-    return float(torch.linalg.vector_norm(gradient))
+def _gradient_norm(loss: Tensor, output: Tensor) -> float:
+    """Return the norm of a loss's gradient; the graph stays. Not a number if the loss is none."""
+    if not bool(loss.isfinite()):
+        return math.nan
+    (gradient,) = torch.autograd.grad(loss, output, retain_graph=True)
+    return float(torch.linalg.vector_norm(gradient.float()))

@@ -25,7 +25,6 @@ from minkgen.learn.exact import ExactGamma
 from minkgen.learn.losses import sample_terms
 from minkgen.learn.named import FUNCTIONALS
 from minkgen.learn.superres.data import SceneBatch, SceneTiles, scenes_in_order
-from minkgen.learn.superres.flow import ResidualFlow
 from minkgen.learn.superres.interpolation import Interpolation
 from minkgen.learn.superres.model import SuperResolver
 from minkgen.learn.superres.weights import build_superres, superres_identity
@@ -46,7 +45,7 @@ from minkgen.store.snapshot import Snapshot
 
 __all__ = ["fit_superres", "training_identity"]
 
-# Training batches that a flow's scale is measured on: a root mean square over millions of pixels.
+# Training batches that a generative model measures its residual on: millions of pixels.
 SCALE_BATCHES = 8
 
 
@@ -150,8 +149,7 @@ class _SuperResTask(Task):
         )
         self._validation = _Validation(fabric, snapshot, store, settings)
         model = build_superres(snapshot, settings, mean=mean).to(fabric.device)
-        if isinstance(model, ResidualFlow):
-            model.prepare(self._first_scenes())
+        model.prepare(self._first_scenes())
         wrapped = on_device(fabric, model)
         # Through DDP, which then shares the gradients.
         wrapped.mark_forward_method("objective")
@@ -179,20 +177,19 @@ class _SuperResTask(Task):
         rounding = self.settings.precision == "bf16-mixed"
         with torch.autocast(self._fabric.device.type, torch.bfloat16, enabled=rounding):
             objective = self.modules["model"].objective(batch.scene, batch.target)
-        own_T: Tensor = objective.loss.float()[None]
+        own: Tensor = objective.loss.float()
         if self._geometry is None or self._geometry.begins_after(moment.epoch):
-            return own_T
+            return own[None]
         terms_F = self._geometry.terms(objective.rain_rate, batch.target, batch.gamma, moment)
-        return torch.cat((own_T, terms_F))
+        self._geometry.measure(self._fabric, objective.output, own, terms_F)
+        return torch.cat((own[None], terms_F))
 
     def loss(self, terms_T: Tensor, moment: Moment) -> Tensor:
         own, geometry = terms_T[0], self._geometry
         if geometry is None or len(terms_T) == 1:
             return own
-        geometric = terms_T[1:].sum()
-        geometry.measure(self._fabric, own, geometric, self.parameters)
         weight = geometry.weight(moment)
-        return own + weight * geometric if weight else own
+        return own + weight * terms_T[1:].sum() if weight else own
 
     def headline(self, means_T: FloatArray) -> float:
         return float(means_T[0])
