@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from minkgen.errors import InputError
+from minkgen.errors import EmptySplitError, InputError
 from minkgen.learn.data.order import IndexArray, even_bounds, stratified_order
 from minkgen.learn.data.tiles import Batch, TileReader
 
@@ -52,6 +52,8 @@ class ShuffledTiles:
 
     Raises
     ------
+    EmptySplitError
+        If none of the reader's samples is wet.
     InputError
         If there are too few samples to give every rank as many batches.
 
@@ -82,6 +84,12 @@ class ShuffledTiles:
             )
         self.reader = reader
         wet = int(np.count_nonzero(reader.wet))
+        if wet == 0:
+            raise EmptySplitError(
+                "none of the tiles to be drawn is wet",
+                got=f"{reader.samples} tiles, all dry",
+                hint="take more of them: raise max_tiles",
+            )
         self._dry = min(reader.samples - wet, round(wet * (1.0 - wet_share) / wet_share))
         self.samples = wet + self._dry
         self.batches = -(-self.samples // (batch_size * ranks))

@@ -76,7 +76,7 @@ class SceneTiles:
     Raises
     ------
     EmptySplitError
-        If the split has no wet sample.
+        If the split has no wet sample, or its first `settings.max_tiles` have none.
     InputError
         If there are too few samples for so many ranks.
     StoreError

@@ -227,6 +227,12 @@ def test_max_tiles_takes_the_first_rows(place: Place) -> None:
     assert sorted(tile.tobytes() for tile in found) == sorted(tile.tobytes() for tile in stored)
 
 
+def test_first_rows_that_are_all_dry_are_refused(place: Place) -> None:
+    assert not place.snapshot.array("train", "wet")[0]
+    with pytest.raises(EmptySplitError, match=r"none of the tiles(.|\n)*raise max_tiles"):
+        training(place, max_tiles=1)
+
+
 def test_functionals_are_read_by_name(place: Place) -> None:
     names = ("euler_8", "area")
     _, batch = next(iter(scenes_in_order(*place, settings(), "test", names, 40)))
