@@ -135,8 +135,7 @@ def sal_scores(of_samples: Float64Array, sums: dict[str, Float64Array]) -> dict[
 
 
 def _means(values: Float64Array) -> dict[str, Any]:
-    # Sorted, so that the order in which chunks were merged is not seen in the last digit.
-    defined = np.sort(values[~np.isnan(values)])
+    defined = values[~np.isnan(values)]
     if not defined.size:
         return {"mean": None, "mean_absolute": None, "pairs": 0}
     return {
