@@ -29,6 +29,7 @@ from minkgen.learn.training import (
     TrustedEmulator,
     fit_emulator,
     fit_superres,
+    training_finished,
 )
 from minkgen.learn.training.geometry import MEASURED_BATCHES, WeightedGeometry, ramp_progress
 from minkgen.learn.training.task import Moment
@@ -358,6 +359,23 @@ def test_gradients_are_clipped(snapshot: Snapshot, tmp_path: Path) -> None:
         weights[clip] = read_checkpoint(tmp_path / f"{clip}" / LAST)["optimizer"]["state"][0]
         assert lines(tmp_path / f"{clip}")[0]["gradient_norm"] > 1e-6
     assert weights[1e-7]["exp_avg"].norm() <= 1e-7 < weights[1e9]["exp_avg"].norm()
+
+
+def test_patience_waits_for_the_loss_to_be_what_it_will_be(
+    snapshot: Snapshot, tmp_path: Path
+) -> None:
+    geometry = {"warm_up_epochs": 1, "ramp_epochs": 2, "weight": 1e-4}
+    for surrogate, epochs in (("none", 2), ("exact", 4)):
+        still = {"learning_rate": 1e-30, "patience": 1, "epochs": 9, "batch_size": 100}
+        settings = small(minkowski=surrogate, geometry=geometry, **still)
+        folder = tmp_path / surrogate
+        assert fit(snapshot, settings, folder).epochs == epochs
+        assert training_finished(folder)
+    halted = tmp_path / "halted"
+    with pytest.raises(InterruptedRunError):
+        fit(snapshot, settings, halted, stop_at(3, 0))
+    assert not training_finished(halted)
+    assert not training_finished(tmp_path / "absent")
 
 
 def test_a_checkpoint_of_another_surrogate_is_refused(snapshot: Snapshot, trained: Path) -> None:

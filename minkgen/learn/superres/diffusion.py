@@ -13,6 +13,10 @@ fill [-1, 1]; s of rain is about 0.1. (Root mean square of the samples' error af
 four tiles of 32 pixels: 0.10 by velocities, 0.04 by this.) An estimate of ε would have to be
 divided by √ᾱ_t on its way to x_0, which is 5e-5 where sampling begins.
 
+DDIM gives too little of what is small beside [-1, 1], because that appears in its last few steps:
+of a Gaussian of deviation 0.2, 0.1 or 0.05 it gives 93, 86 or 72 % of the deviation in 50 steps of
+1000, and 99, 97 or 93 % in 250.
+
 Shape suffixes: T steps, B samples, C channels, H rows (north first), W columns.
 """
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from minkgen.errors import InputError
+from pydantic import ValidationError
+
+from minkgen.errors import InputError, TrainingError
 from minkgen.learn.checkpoints import read_tensors, require_same
 from minkgen.learn.superres.diffusion import ConditionalDiffusion
 from minkgen.learn.superres.flow import ResidualFlow
@@ -85,15 +87,27 @@ def load_superres(path: str | Path, snapshot: Snapshot) -> SuperResolver:
     Raises
     ------
     TrainingError
-        If the file is missing, damaged, or of another snapshot.
+        If the file is missing, damaged, of another kind of network, or of another snapshot.
     """
     tensors, content = read_tensors(Path(path))
     identity = content["identity"]
-    settings = SuperResolution.model_validate(identity["settings"])
+    settings = _settings(identity, path)
     require_same(identity, superres_identity(snapshot, settings), where=path)
     model = _new(snapshot.log_max, settings)
     model.load_state_dict(tensors)
     return model.requires_grad_(False).eval()
+
+
+def _settings(identity: dict[str, Any], path: str | Path) -> SuperResolution:
+    try:
+        return SuperResolution.model_validate(identity["settings"])
+    except ValidationError as error:
+        raise TrainingError(
+            "the weights are of no model of super-resolution",
+            where=path,
+            got=f"settings with {', '.join(sorted(identity['settings']))}",
+            expected="the best.safetensors of `minkgen train sr`",
+        ) from error
 
 
 def _new(log_max: float, settings: SuperResolution) -> SuperResolver:

@@ -150,6 +150,11 @@ class WeightedGeometry:
         self._loss.to(device)
         return self
 
+    @property
+    def full_epoch(self) -> int:
+        """The epoch in which the weight has grown to its final value."""
+        return self.settings.warm_up_epochs + self.settings.ramp_epochs
+
     def begins_after(self, epoch: int) -> bool:
         """Return whether an epoch is one of the warm-up, in which nothing is computed."""
         return epoch <= self.settings.warm_up_epochs

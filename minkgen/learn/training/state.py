@@ -97,8 +97,9 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or patience has ended."""
-        settings = self.task.settings
-        return _finished(self.epoch, self.best_epoch, settings.epochs, settings.patience)
+        task, settings = self.task, self.task.settings
+        since = max(self.best_epoch, task.patience_begins)
+        return _finished(self.epoch, since, settings.epochs, settings.patience)
 
     def close_epoch(self, record: dict[str, Any]) -> None:
         """Take an epoch's record, and what follows from its score."""
@@ -171,8 +172,8 @@ class Run:
             )
 
 
-def _finished(epoch: int, best_epoch: int, epochs: int, patience: int) -> bool:
-    return epoch >= epochs or epoch - best_epoch >= patience
+def _finished(epoch: int, since: int, epochs: int, patience: int) -> bool:
+    return epoch >= epochs or epoch - since >= patience
 
 
 def begin(task: Task) -> Run:
@@ -236,7 +237,7 @@ def training_finished(folder: Path) -> bool:
     settings = checkpoint["identity"]["settings"]
     return _finished(
         len(checkpoint["history"]),
-        checkpoint["best_epoch"],
+        max(checkpoint["best_epoch"], checkpoint.get("patience_begins", 0)),
         settings["epochs"],
         settings["patience"],
     )

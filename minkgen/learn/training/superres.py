@@ -138,6 +138,7 @@ class _SuperResTask(Task):
         if surrogate is not None:
             geometry = WeightedGeometry(snapshot, settings.geometry, surrogate)
             self._geometry, functionals = geometry.to(fabric.device), geometry.functionals
+            self.patience_begins = geometry.full_epoch
         self.training = SceneTiles(
             snapshot,
             store,
@@ -218,7 +219,10 @@ class _SuperResTask(Task):
     def state(self) -> dict[str, Any]:
         if self._geometry is None:
             return {}
-        return {"geometry": vars(self._geometry.gradients).copy()}
+        return {
+            "geometry": vars(self._geometry.gradients).copy(),
+            "patience_begins": self.patience_begins,
+        }
 
     def load_state(self, checkpoint: dict[str, Any]) -> None:
         if self._geometry is not None:

@@ -96,6 +96,8 @@ class Task(ABC):
         Of their parameters, as Fabric has set it up.
     gradient_clip : float or None
         Largest norm of a step's gradient.
+    patience_begins : int
+        The epoch after which patience is counted: no earlier than the loss is what it will be.
     learning_rate_key : str
         Of the recipe: what to lower where a loss is not finite.
     """
@@ -107,6 +109,7 @@ class Task(ABC):
     modules: dict[str, Any]
     optimizer: Any
     gradient_clip: float | None = None
+    patience_begins: int = 0
     learning_rate_key: str
 
     @abstractmethod
