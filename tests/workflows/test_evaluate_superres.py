@@ -31,6 +31,7 @@ from minkgen.workflows.evaluate.superres.scores import score_models
 from minkgen.workflows.evaluate.superres.storms import chosen_rows, read_storms
 from minkgen.workflows.evaluate.superres.subject import Days, open_superres_subject
 from minkgen.workflows.evaluate.superres.tables import superres_headline, superres_tables
+from minkgen.workflows.evaluate.tables import run_lines
 from minkgen.workflows.progress import Silent
 from minkgen.workflows.superres import train_superres
 
@@ -273,3 +274,19 @@ def test_the_page_of_results_has_a_section_of_super_resolution(
     assert len(shown) == 6
     for picture in shown:
         assert imread(tmp_path / picture).ndim == 3
+
+
+def test_runs_with_a_geometric_loss_say_its_weight() -> None:
+    run = {"run": "superres-1", "epochs": 8, "best_epoch": 7, "tiles": 2000, "seconds": 9.0}
+    about = {
+        "interpolation": {"title": "Bicubic", "settings": {}},
+        "unet": {"title": "U-Net", "seeds": {"0": {**run, "hardware": "a CPU"}}},
+        "unet-exact": {
+            "title": "U-Net + exact",
+            "seeds": {"1": {**run, "hardware": "a CPU", "geometric_weight": 1.25e-4}},
+        },
+    }
+    plain, exact = run_lines(about)
+    assert plain == "U-Net, seed 0: superres-1, 8 epochs (best 7) of 2000 tiles in 9 s on a CPU"
+    assert exact.startswith("U-Net + exact, seed 1: ")
+    assert exact.endswith("on a CPU; weight of the geometric loss 0.000125")

@@ -38,9 +38,11 @@ def run_lines(about: Mapping[str, Any]) -> list[str]:
 
 
 def _run_line(title: str, seed: str, run: Mapping[str, Any]) -> str:
+    weight = run.get("geometric_weight")
+    geometry = "" if weight is None else f"; weight of the geometric loss {weight:.3g}"
     return (
         f"{title}, seed {seed}: {run['run']}, {run['epochs']} epochs (best {run['best_epoch']}) "
-        f"of {run['tiles']} tiles in {run['seconds']:.0f} s on {run['hardware']}"
+        f"of {run['tiles']} tiles in {run['seconds']:.0f} s on {run['hardware']}{geometry}"
     )
 
 
