@@ -118,7 +118,8 @@ def _draw_points(
 
 def _from_zero(panel: Axes) -> None:
     """Let the axis begin at 0, which is best, and leave room above the highest point."""
-    panel.set_ylim(0.0, 1.12 * float(panel.dataLim.ymax))
+    highest = float(panel.dataLim.ymax)  # -inf where there is no point
+    panel.set_ylim(0.0, 1.12 * highest if highest > 0.0 else 1.0)
 
 
 def _legend(figure: Figure, panel: Axes) -> None:

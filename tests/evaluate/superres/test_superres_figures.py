@@ -131,6 +131,13 @@ def test_every_seed_is_a_point_and_what_is_undefined_is_none() -> None:
         assert axes.get_ylim()[1] > axes.dataLim.ymax
 
 
+def test_a_score_that_nobody_has_leaves_an_empty_panel() -> None:
+    none: list[float | None] = [None]
+    points = {"unet": {"mae": [0.1], "loss/counting": [3.0], "rapsd/log_ratio": none}}
+    _, spectrum = perception_distortion(points, **NAMED).axes
+    assert spectrum.get_ylim() == (0.0, 1.0)
+
+
 def test_reliability_leaves_out_what_was_never_foretold() -> None:
     found = {
         "0.1": {"probability": [0.0, 0.5, 1.0], "frequency": [0.1, 0.6, 0.9], "pixels": [5, 3, 2]},
