@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from minkgen.evaluate.figures.style import new_figure
 
 if TYPE_CHECKING:
@@ -118,8 +120,8 @@ def _draw_points(
 
 def _from_zero(panel: Axes) -> None:
     """Let the axis begin at 0, which is best, and leave room above the highest point."""
-    highest = float(panel.dataLim.ymax)  # -inf where there is no point
-    panel.set_ylim(0.0, 1.12 * highest if highest > 0.0 else 1.0)
+    highest = float(panel.dataLim.ymax)  # infinite where there is no point
+    panel.set_ylim(0.0, 1.12 * highest if 0.0 < highest < np.inf else 1.0)
 
 
 def _legend(figure: Figure, panel: Axes) -> None:
