@@ -11,7 +11,7 @@ from minkgen.cli.extras import require_extra
 from minkgen.cli.main import DONE
 from minkgen.cli.options import output_options
 from minkgen.cli.render import show_progress, show_result
-from minkgen.cli.train import describe
+from minkgen.cli.train import SCORE_OF_MEANS, describe
 
 
 @click.command(name="demo", short_help="The whole way on synthetic rain, offline.")
@@ -32,7 +32,7 @@ from minkgen.cli.train import describe
 )
 @output_options
 def command(name: str, folder: Path, *, as_json: bool, quiet: bool) -> int:
-    """Take made-up rain the whole way: archive, store, γ, emulator, scores, a picture.
+    """Take made-up rain the whole way: archive, store, γ, emulator, super-resolution, scores.
 
     Offline, on two cores in about three minutes. A second run finds everything done.
 
@@ -56,7 +56,9 @@ def command(name: str, folder: Path, *, as_json: bool, quiet: bool) -> int:
             (
                 result.evaluate.text,
                 "",
-                "Synthetic rain, a small network, minutes of training: the way, not a result.",
+                result.evaluate_superres.text,
+                "",
+                "Synthetic rain, small networks, minutes of training: the way, not a result.",
                 "",
                 f"recipe     {shipped_recipes().get(name, name)}",
                 f"archive    {archive}",
@@ -65,6 +67,9 @@ def command(name: str, folder: Path, *, as_json: bool, quiet: bool) -> int:
                 f"run        {describe(result.train)}",
                 f"scores     {result.evaluate.folder}",
                 f"picture    {result.evaluate.figure}",
+                f"run        {describe(result.train_superres, SCORE_OF_MEANS)}",
+                f"scores     {result.evaluate_superres.folder}",
+                f"picture    {result.evaluate_superres.figure}",
             )
         )
 
@@ -75,6 +80,12 @@ def command(name: str, folder: Path, *, as_json: bool, quiet: bool) -> int:
         "folder": str(result.evaluate.folder),
         "figure": str(result.evaluate.figure),
         **result.evaluate.content,
+        "superres": {
+            "run": str(result.train_superres.run),
+            "folder": str(result.evaluate_superres.folder),
+            "figure": str(result.evaluate_superres.figure),
+            **result.evaluate_superres.content,
+        },
     }
     show_result(summary, text, as_json=as_json)
     return DONE

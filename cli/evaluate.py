@@ -17,24 +17,27 @@ if TYPE_CHECKING:
     from minkgen.workflows.evaluate import EvaluateResult
 
 
-@click.group(name="evaluate", short_help="Score surrogates of γ.")
+@click.group(name="evaluate", short_help="Score surrogates of γ and super-resolution.")
 def command() -> None:
-    """Score surrogates of γ on the store's current snapshot.
+    """Score surrogates of γ, or models of super-resolution, on the store's current snapshot.
 
-    Results of the same snapshot, split, settings and surrogates go into one folder of the store's
-    runs: JSON, and the text, tables and pictures made from it.
+    Results of the same snapshot, split, settings and surrogates or models go into one folder of the
+    store's runs: JSON, and the text, tables and pictures made from it.
     """
 
 
-def _subject_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--split` and `--surrogate`."""
-    split = click.option(
+def _split_option(taken: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
         "--split",
         type=click.Choice(["test", "validation", "train"]),
         default="test",
         show_default=True,
-        help="The split whose wet tiles are taken.",
+        help=f"The split whose {taken} are taken.",
     )
+
+
+def _subject_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--split` and `--surrogate`."""
     surrogate = click.option(
         "--surrogate",
         "surrogates",
@@ -43,7 +46,7 @@ def _subject_options(function: Callable[..., Any]) -> Callable[..., Any]:
         help="A surrogate to include: exact, analytical, pcr, or an architecture such as "
         "lip-cnn-constrained; may be given several times. By default all that are there.",
     )
-    return split(surrogate(function))
+    return _split_option("wet tiles")(surrogate(function))
 
 
 @command.command(name="emulator")
@@ -97,17 +100,49 @@ def mechanism(recipe: Recipe, **options: Any) -> int:
     return _run(evaluate_mechanism, recipe, **options)
 
 
+@command.command(name="sr")
+@recipe_command("store")
+@_split_option("tiles, dry ones too,")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="A model to include: interpolation, unet, ddpm or flow, with its geometric loss where it "
+    "has one, such as unet-exact; may be given several times. By default all that are there.",
+)
+@click.option(
+    "--redraw",
+    is_flag=True,
+    help="Score nothing: make text and pictures again from what the last run saved.",
+)
+@output_options
+def super_resolution(recipe: Recipe, **options: Any) -> int:
+    """Score super-resolution: the table, spectra, γ, SAL, and fields of chosen storms.
+
+    Models are those of the recipe's section superres, of its seed and the seeds after it.
+
+    \b
+    Examples:
+      minkgen evaluate sr evening.yaml --store store
+      minkgen evaluate sr evening.yaml --model interpolation --model unet-exact
+    """
+    require_extra("train")
+    from minkgen.workflows.evaluate import evaluate_superres
+
+    return _run(evaluate_superres, recipe, **options)
+
+
 def _run(
     evaluate: Callable[..., EvaluateResult],
     recipe: Recipe,
     *,
-    split: str,
-    surrogates: tuple[str, ...],
     as_json: bool,
     quiet: bool,
+    **chosen: Any,
 ) -> int:
     with show_progress(quiet=quiet) as progress:
-        result = evaluate(recipe, split=split, surrogates=surrogates, progress=progress)
+        result = evaluate(recipe, **chosen, progress=progress)
     summary = {"folder": str(result.folder), "figure": str(result.figure), **result.content}
     show_result(
         summary,

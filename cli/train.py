@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from minkgen.workflows.train import TrainResult
     from minkgen.workflows.tune import TuneResult
 
+# What the best epoch of a mean field is chosen by.
+SCORE_OF_MEANS = "MAE ratio + L_M ratio"
+
 
 @click.group(name="train", short_help="Train surrogates of γ, and super-resolution.")
 def command() -> None:
@@ -118,7 +121,7 @@ def superres(recipe: Recipe, *, seeds: int, devices: int, as_json: bool, quiet: 
 
     with show_progress(quiet=quiet) as progress:
         results = train_superres_seeds(recipe, seeds, devices=devices, progress=progress)
-    kind = "MAE ratio + L_M ratio" if recipe.superres.model == "unet" else "loss"
+    kind = SCORE_OF_MEANS if recipe.superres.model == "unet" else "loss"
     summary, text, rank = _runs(results, kind)
     if rank == 0:
         show_result(summary, lambda: text, as_json=as_json)

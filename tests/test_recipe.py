@@ -227,7 +227,7 @@ def test_a_missing_file_names_the_shipped_recipes(tmp_path: Path) -> None:
         load_recipe(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize("name", ["archive", "demo", "emulator-small", "paper"])
+@pytest.mark.parametrize("name", ["archive", "demo", "emulator-small", "paper", "sr-small"])
 def test_shipped_recipes_are_valid(name: str) -> None:
     assert name in shipped_recipes()
     assert load_recipe(name).name

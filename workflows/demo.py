@@ -1,4 +1,4 @@
-"""The whole way on synthetic rain: archive, store, snapshot, emulator, scores."""
+"""The whole way on synthetic rain: archive, store, snapshot, networks, scores."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from minkgen.opera.synthetic import write_archive
 from minkgen.recipe import Recipe
 from minkgen.workflows.cluster import open_client, run_tasks
 from minkgen.workflows.compute import ComputeResult, compute
-from minkgen.workflows.evaluate import EvaluateResult, evaluate_emulator
+from minkgen.workflows.evaluate import EvaluateResult, evaluate_emulator, evaluate_superres
 from minkgen.workflows.ingest import IngestResult, ingest
 from minkgen.workflows.progress import Progress
+from minkgen.workflows.superres import train_superres
 from minkgen.workflows.train import TrainResult, train_emulator
 
 __all__ = ["DemoResult", "run_demo"]
@@ -29,6 +30,8 @@ class DemoResult:
     compute: ComputeResult
     train: TrainResult
     evaluate: EvaluateResult
+    train_superres: TrainResult
+    evaluate_superres: EvaluateResult
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ def run_demo(recipe: Recipe, archive: Path, progress: Progress) -> DemoResult:
         evaluate=evaluate_emulator(
             recipe, surrogates=("exact", "pcr", recipe.emulator.architecture), progress=progress
         ),
+        train_superres=train_superres(recipe, progress=progress),
+        evaluate_superres=evaluate_superres(recipe, progress=progress),
     )
 
 

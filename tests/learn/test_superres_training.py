@@ -26,6 +26,7 @@ from minkgen.learn.training import (
     GeometricSurrogate,
     TrainingProgress,
     fit_superres,
+    training_budget,
 )
 from minkgen.learn.training.geometry import MEASURED_BATCHES
 from minkgen.recipe import Analytical, Exact, SuperResolution
@@ -141,6 +142,12 @@ def test_the_metrics_tell_the_terms_apart(snapshot: Snapshot, trained: Path) -> 
     best = read_tensors(trained / BEST).content
     assert (best["epoch"], best["loss"]) == (1 + int(np.argmin(scores)), min(scores))
     assert best["surrogate"] == {"exact": Exact().model_dump(mode="json")}
+
+
+def test_the_budget_tells_the_weight_of_the_best_epoch(trained: Path) -> None:
+    budget = training_budget(trained)
+    kept = lines(trained)[budget["best_epoch"] - 1]
+    assert budget["geometric_weight"] == kept["geometry"]["weight"]
 
 
 def test_the_score_is_of_what_the_kept_weights_give(snapshot: Snapshot, trained: Path) -> None:

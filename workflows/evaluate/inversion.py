@@ -19,8 +19,9 @@ from minkgen.learn.surrogate import Surrogate
 from minkgen.recipe import Recipe
 from minkgen.store.files import write_bytes, write_json
 from minkgen.workflows.evaluate.emulator import EvaluateResult
+from minkgen.workflows.evaluate.exact import drizzle_zeroed
 from minkgen.workflows.evaluate.fidelity import spread_tiles
-from minkgen.workflows.evaluate.subject import Subject, drizzle_zeroed, open_subject
+from minkgen.workflows.evaluate.subject import Subject, open_subject
 from minkgen.workflows.evaluate.surrogates import Tempered
 from minkgen.workflows.evaluate.tables import inversion_table
 from minkgen.workflows.progress import Progress, Silent

@@ -1,38 +1,32 @@
-"""What is evaluated: some surrogates on one split of a snapshot, and where results go."""
+"""What is evaluated: some rows on one split of a snapshot, and where results go."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from minkgen.gamma.functionals import UNITS
-from minkgen.gamma.matrix import gamma_matrix
 from minkgen.learn.data import wet_rows
 from minkgen.learn.surrogate import GammaDefinition
 from minkgen.recipe import Recipe, digest
 from minkgen.store.layout import StorePaths
 from minkgen.store.snapshot import Snapshot, open_snapshot
+from minkgen.workflows.evaluate.exact import ExactGamma, exact_gamma
+from minkgen.workflows.evaluate.named import Named
 from minkgen.workflows.evaluate.surrogates import (
     NamedSurrogate,
     compared_functionals,
     load_surrogates,
 )
 
-__all__ = ["ExactGamma", "Subject", "drizzle_zeroed", "open_subject"]
-
-FloatArray = npt.NDArray[np.float32]
-# Exact γ of tiles (B, H, W), drizzle zeroed, for the functionals that are compared: (B, F, Q).
-ExactGamma = Callable[[npt.NDArray[np.floating]], FloatArray]
+__all__ = ["EvaluatedSplit", "Subject", "open_subject"]
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What an evaluation is about.
+class EvaluatedSplit:
+    """A split of a snapshot, and what is compared on it.
 
     Attributes
     ----------
@@ -40,15 +34,13 @@ class Subject:
     split : str
     functionals : tuple of str
         That are compared.
-    surrogates : list of NamedSurrogate
     folder : Path
-        Of the results: the same snapshot, split, settings and surrogates have the same folder.
+        Of the results: the same snapshot, split, settings and rows have the same folder.
     """
 
     snapshot: Snapshot
     split: str
     functionals: tuple[str, ...]
-    surrogates: list[NamedSurrogate]
     folder: Path
 
     @property
@@ -63,22 +55,10 @@ class Subject:
 
     def exact_gamma(self, functionals: Sequence[str] = ()) -> ExactGamma:
         """Return the function that gives the exact γ of any tiles, as that of the targets is."""
-        definition = self.definition
+        return exact_gamma(self.definition, functionals or self.functionals)
 
-        def exact(rain_rate: npt.NDArray[np.floating]) -> FloatArray:
-            return gamma_matrix(
-                drizzle_zeroed(rain_rate, definition.drizzle_mm_h),
-                definition.thresholds,
-                pixel_km=definition.pixel_km,
-                min_persistence=definition.floors,
-                functionals=functionals or self.functionals,
-                essential=definition.essential,
-            )
-
-        return exact
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what every result says about itself, as plain values."""
+    def described(self, rows: Sequence[Named[Any]]) -> dict[str, Any]:
+        """Return what every result says about itself and its rows, as plain values."""
         return {
             "snapshot": self.snapshot.name,
             "hash": self.snapshot.hash,
@@ -88,15 +68,25 @@ class Subject:
             "thresholds_mm_h": self.snapshot.thresholds.tolist(),
             "measure": self.snapshot.measure.tolist(),
             "pixel_km": self.snapshot.pixel_km,
-            "about": {each.name: {"title": each.title, **each.about} for each in self.surrogates},
+            "about": {each.name: {"title": each.title, **each.about} for each in rows},
             "attribution": self.snapshot.metadata["attribution"],
         }
 
 
-def drizzle_zeroed(rain_rate: npt.NDArray[np.floating], drizzle_mm_h: float) -> FloatArray:
-    """Return tiles in which rates below the drizzle threshold, negative ones too, are 0."""
-    rain_rate = rain_rate.astype(np.float32, copy=False)
-    return np.where(rain_rate >= np.float32(drizzle_mm_h), rain_rate, np.float32(0.0))
+@dataclass(frozen=True)
+class Subject(EvaluatedSplit):
+    """Surrogates on a split.
+
+    Attributes
+    ----------
+    surrogates : list of NamedSurrogate
+    """
+
+    surrogates: list[NamedSurrogate]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what every result says about itself, as plain values."""
+        return self.described(self.surrogates)
 
 
 def open_subject(recipe: Recipe, split: str, names: Sequence[str]) -> Subject:
@@ -133,4 +123,4 @@ def open_subject(recipe: Recipe, split: str, names: Sequence[str]) -> Subject:
         ),
     }
     folder = StorePaths(recipe.store.absolute()).runs / f"evaluation-{digest(identity)[:8]}"
-    return Subject(snapshot, split, functionals, surrogates, folder)
+    return Subject(snapshot, split, functionals, folder, surrogates)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, cast, runtime_checkable
+from functools import partial
+from pathlib import Path
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from minkgen.errors import InputError, TrainingError
+from minkgen.errors import InputError
 from minkgen.learn.analytical import AnalyticalGamma
 from minkgen.learn.checkpoints import load_emulator, read_tensors, write_tensors
 from minkgen.learn.exact import ExactGamma
 from minkgen.learn.pcr import PcrDesign, PcrGamma, fit_pcr
 from minkgen.learn.prediction import on_best_device, predict
 from minkgen.learn.surrogate import GammaDefinition, Surrogate
-from minkgen.learn.training import BEST, training_budget
 from minkgen.recipe import Architecture, Recipe, digest
 from minkgen.recipe.sections import Section
 from minkgen.store.layout import StorePaths
 from minkgen.store.snapshot import Snapshot
+from minkgen.workflows.evaluate.named import Named, Rows, load_named, trained_seeds
 from minkgen.workflows.train import emulator_run
 
 __all__ = ["SURROGATES", "NamedSurrogate", "Tempered", "compared_functionals", "load_surrogates"]
@@ -34,29 +35,7 @@ class Tempered(Protocol):
         """Set the temperatures to the recipe's, times a factor."""
 
 
-@dataclass(frozen=True)
-class NamedSurrogate:
-    """One row of the tables: a surrogate, trained from one seed or several.
-
-    Parameters
-    ----------
-    name, title : str
-        As it is asked for, and as it is printed.
-    seeds : dict
-        The surrogates by seed, in evaluation mode; one with the key 0 where nothing is random.
-    about : dict
-        Where they come from, as plain values: runs and what they have spent, or settings.
-    """
-
-    name: str
-    title: str
-    seeds: dict[int, Surrogate]
-    about: dict[str, Any]
-
-    @property
-    def first(self) -> Surrogate:
-        """The surrogate of the first seed, which figures show."""
-        return next(iter(self.seeds.values()))
+NamedSurrogate = Named[Surrogate]
 
 
 def channels_of(surrogate: Surrogate, functionals: Sequence[str]) -> list[int]:
@@ -115,27 +94,12 @@ def load_surrogates(
     TrainingError
         If one that is asked for by name was not trained, or none is there at all.
     """
-    unknown = [name for name in names if name not in SURROGATES]
-    if unknown:
-        raise InputError(
-            "there is no such surrogate",
-            got=", ".join(unknown),
-            expected="some of " + ", ".join(SURROGATES),
-        )
-    loaded = {
-        name: load(recipe, snapshot, name)
-        for name, load in SURROGATES.items()
-        if not names or name in names
-    }
-    missing = [name for name, surrogate in loaded.items() if surrogate is None]
-    if missing and (names or len(missing) == len(loaded)):
-        raise TrainingError(
-            f"{', '.join(missing)}: not trained on the store's current snapshot",
-            where=recipe.store / "runs",
-            expected=f"a run of the recipe's settings on {snapshot.name}",
-            hint="run `minkgen train emulator` with the same recipe first",
-        )
-    return [surrogate for surrogate in loaded.values() if surrogate is not None]
+    rows = Rows(
+        "surrogate",
+        {name: partial(load, recipe, snapshot, name) for name, load in SURROGATES.items()},
+        "minkgen train emulator",
+    )
+    return load_named(rows, names, runs=recipe.store / "runs", snapshot=snapshot)
 
 
 def _exact(recipe: Recipe, snapshot: Snapshot, name: str) -> NamedSurrogate:
@@ -176,17 +140,15 @@ def _closed_form(name: str, title: str, surrogate: Surrogate, settings: Section)
 def _network(recipe: Recipe, snapshot: Snapshot, name: str) -> NamedSurrogate | None:
     """Load the networks of one architecture: those of the recipe's seed and the seeds after it."""
     settings = recipe.emulator.model_copy(update={"architecture": cast(Architecture, name)})
-    seeds: dict[int, Surrogate] = {}
-    runs = {}
-    seed = settings.seed
-    while True:
+
+    def run_of(seed: int) -> Path:
         of_seed = settings.model_copy(update={"seed": seed})
-        run = emulator_run(recipe.store, snapshot, of_seed)
-        if not (run / BEST).exists():
-            break
-        seeds[seed] = on_best_device(load_emulator(run / BEST, snapshot))
-        runs[str(seed)] = {"run": run.name, **training_budget(run)}
-        seed += 1
+        return emulator_run(recipe.store, snapshot, of_seed)
+
+    def load(weights: Path) -> Surrogate:
+        return on_best_device(load_emulator(weights, snapshot))
+
+    seeds, runs = trained_seeds(settings.seed, run_of, load)
     if not seeds:
         return None
     return NamedSurrogate(name, _NETWORK_TITLES[name], seeds, {"seeds": runs})

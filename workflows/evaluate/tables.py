@@ -17,7 +17,7 @@ from minkgen.evaluate.tables import (
     table_rows,
 )
 
-__all__ = ["headline", "inversion_table", "mechanism_table", "score_tables"]
+__all__ = ["headline", "inversion_table", "mechanism_table", "run_lines", "score_tables"]
 
 
 def headline(content: Mapping[str, Any]) -> str:
@@ -25,17 +25,24 @@ def headline(content: Mapping[str, Any]) -> str:
     tiles = content["tiles"]
     split = f"{content['split']} split of {content['snapshot']}"
     lines = [f"{split}: {tiles['wet']} wet tiles ({tiles['dry']} dry ones left out)"]
-    for about in content["about"].values():
-        lines += [
-            _run_line(about["title"], seed, run) for seed, run in about.get("seeds", {}).items()
-        ]
-    return "\n".join([*lines, str(content["attribution"])])
+    return "\n".join([*lines, *run_lines(content["about"]), str(content["attribution"])])
+
+
+def run_lines(about: Mapping[str, Any]) -> list[str]:
+    """Return a line for every run that a result's rows come from: what it has spent."""
+    return [
+        _run_line(row["title"], seed, run)
+        for row in about.values()
+        for seed, run in row.get("seeds", {}).items()
+    ]
 
 
 def _run_line(title: str, seed: str, run: Mapping[str, Any]) -> str:
+    weight = run.get("geometric_weight")
+    geometry = "" if weight is None else f"; weight of the geometric loss {weight:.3g}"
     return (
         f"{title}, seed {seed}: {run['run']}, {run['epochs']} epochs (best {run['best_epoch']}) "
-        f"of {run['tiles']} tiles in {run['seconds']:.0f} s on {run['hardware']}"
+        f"of {run['tiles']} tiles in {run['seconds']:.0f} s on {run['hardware']}{geometry}"
     )
 
 

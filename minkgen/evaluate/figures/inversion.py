@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from minkgen.evaluate.figures.style import TRUE_LINE, draw_field, new_figure
+from minkgen.evaluate.figures.spectra import MeanSpectra, draw_spectra
+from minkgen.evaluate.figures.style import draw_field, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,35 +90,9 @@ def inverted_fields(
         )
     below = grid[len(cases)].subgridspec(1, 2)
     power, ratio = (figure.add_subplot(below[column]) for column in range(2))
-    shown = (wavelengths >= 2.0 * pixel_km) & np.isfinite(wavelengths)
-    power.plot(wavelengths[shown], truth_spectrum[shown], **TRUE_LINE, markersize=2, label="truth")
-    for name, spectrum in spectra.items():
-        line = lines[name]
-        power.plot(wavelengths[shown], spectrum[shown], **line, markersize=2, label=titles[name])
-        ratio.plot(
-            wavelengths[shown],
-            # A dry field has no power; the line ends where it has none.
-            truth_spectrum[shown] / np.where(spectrum[shown] > 0, spectrum[shown], np.nan),
-            **line,
-            markersize=2,
-        )
-    ratio.axhline(1.0, color="#000000", linewidth=0.8)
-    power.set_ylabel(f"RAPSD, mean of {tiles} tiles [(mm/h)²]")
-    ratio.set_ylabel("truth / inverted (above 1: too smooth)")
-    for axes in (power, ratio):
-        _wavelength_axis(axes)
-    power.legend(fontsize=8)
+    drawn = MeanSpectra(wavelengths, truth_spectrum, spectra, tiles=tiles, pixel_km=pixel_km)
+    draw_spectra(power, ratio, drawn, titles=titles, lines=lines, predicted="inverted")
     return figure
-
-
-def _wavelength_axis(axes: Axes) -> None:
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.invert_xaxis()
-    axes.set_xlabel("wavelength [km]")
-    axes.set_xticks([200, 100, 50, 20, 10, 5], ["200", "100", "50", "20", "10", "5"])
-    axes.minorticks_off()
-    axes.grid(visible=True, alpha=0.3)
 
 
 def _draw_row(

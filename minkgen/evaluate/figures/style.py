@@ -21,6 +21,7 @@ __all__ = [
     "axis_label",
     "draw_field",
     "line_of",
+    "model_line",
     "new_figure",
     "tempered_line",
 ]
@@ -41,12 +42,38 @@ _LINES: dict[str, dict[str, Any]] = {
     "lip-cnn": {"color": "#CC79A7", "marker": ">", "linestyle": "--"},
     "lip-cnn-constrained": {"color": "#D55E00", "marker": "s", "linestyle": "--"},
 }
+# Models of super-resolution: colours by the geometric loss, markers by the model. The flow has no
+# colour of its own for each loss, but a marker that no other model has.
+_LOSS_COLOURS = {
+    "analytical": "#E69F00",
+    "emulator": "#D55E00",
+    "exact": "#009E73",
+}
+_MODELS: dict[str, dict[str, Any]] = {
+    "interpolation": {"color": "#8C8C8C", "marker": "x", "linestyle": ":"},
+    "unet": {"color": "#0072B2", "marker": "s", "linestyle": "--"},
+    "ddpm": {"color": "#CC79A7", "marker": "v", "linestyle": "-."},
+    "flow": {"color": "#56B4E9", "marker": "^", "linestyle": ":"},
+}
 _UNKNOWN_LINE: dict[str, Any] = {"color": "#444444", "marker": "+", "linestyle": ":"}
 
 
 def line_of(name: str) -> dict[str, Any]:
     """Return colour, marker and line of a surrogate, as arguments of `Axes.plot`."""
     return _LINES.get(name, _UNKNOWN_LINE)
+
+
+def model_line(name: str) -> dict[str, Any]:
+    """Return colour, marker and line of a model of super-resolution, for `Axes.plot`.
+
+    Parameters
+    ----------
+    name : str
+        The model, with its geometric loss where it has one: `unet`, `unet-exact`.
+    """
+    model, _, loss = name.partition("-")
+    line = _MODELS.get(model, _UNKNOWN_LINE)
+    return line | {"color": _LOSS_COLOURS[loss]} if loss in _LOSS_COLOURS else line
 
 
 def tempered_line(name: str, scale: float) -> dict[str, Any]:

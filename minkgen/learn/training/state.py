@@ -205,7 +205,8 @@ def training_budget(folder: Path) -> dict[str, Any]:
     -------
     dict
         `epochs`, `best_epoch`, `tiles` (samples of an epoch, mixed ones included), `seconds`
-        (interruptions left out) and `hardware` (of the process that wrote last).
+        (interruptions left out) and `hardware` (of the process that wrote last); besides, where
+        there is a geometric loss, `geometric_weight` in the best epoch.
 
     Raises
     ------
@@ -214,12 +215,14 @@ def training_budget(folder: Path) -> dict[str, Any]:
     """
     checkpoint = read_checkpoint(folder / LAST)
     history = checkpoint["history"]
+    geometry = history[checkpoint["best_epoch"] - 1].get("geometry")
     return {
         "epochs": len(history),
         "best_epoch": checkpoint["best_epoch"],
         "tiles": history[-1]["samples"],
         "seconds": sum(record["seconds"] for record in history),
         "hardware": checkpoint["hardware"],
+        **({"geometric_weight": geometry["weight"]} if geometry else {}),
     }
 
 
