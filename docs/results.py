@@ -56,7 +56,6 @@ PICTURES = {
 class Evaluation(NamedTuple):
     """What a section says besides its pictures and its recipe."""
 
-    snapshot: str
     title: str
     headline: str
     tables: list[Table]
@@ -69,16 +68,15 @@ def of_surrogates(folder: Path) -> Evaluation:
     for name, table in (("inversion", inversion_table), ("mechanism", mechanism_table)):
         if (folder / f"{name}.json").exists():
             tables.append(table(read(folder / f"{name}.json")))
-    title = f"{content['snapshot']}, {content['split']} split"
-    return Evaluation(content["snapshot"], title, headline(content), tables)
+    return Evaluation(f"surrogates, {content['split']} split", headline(content), tables)
 
 
 def of_superres(folder: Path) -> Evaluation:
     """Read an evaluation of super-resolution."""
     content = read(folder / "superres.json")
     tables = superres_tables(content, read(folder / "superres_throughput.json"))
-    title = f"Super-resolution on {content['snapshot']}, {content['split']} split"
-    return Evaluation(content["snapshot"], title, superres_headline(content), tables)
+    title = f"super-resolution, {content['split']} split"
+    return Evaluation(title, superres_headline(content), tables)
 
 
 def section(recipe: Path, folder: Path, images: Path) -> str:
@@ -88,10 +86,10 @@ def section(recipe: Path, folder: Path, images: Path) -> str:
     main, *others = evaluation.tables
     return "\n\n".join(
         [
-            f"## {evaluation.title}",
+            f"## {recipe.stem}: {evaluation.title}",
             "\n".join(f"- {line}" for line in evaluation.headline.splitlines()),
             main.as_markdown(),
-            *pictures(folder, images, evaluation.snapshot),
+            *pictures(folder, images, recipe.stem),
             *(table.as_markdown() for table in others),
             f"The recipe, `{recipe.name}`:",
             f"```yaml\n{recipe.read_text().rstrip()}\n```",
@@ -104,12 +102,12 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def pictures(folder: Path, images: Path, snapshot: str) -> list[str]:
+def pictures(folder: Path, images: Path, recipe: str) -> list[str]:
     """Bring the pictures that are there, and return the lines that show them."""
     lines = []
     for name, title in PICTURES.items():
         if (folder / name).exists():
-            target = images / f"results-{snapshot}-{name.replace('_', '-')}"
+            target = images / f"results-{recipe}-{name.replace('_', '-')}"
             # 256 colours are enough for figures, at a third of the size.
             with Image.open(folder / name) as figure:
                 figure.convert("RGB").quantize(256).save(target, optimize=True)
