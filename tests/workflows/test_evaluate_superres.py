@@ -27,6 +27,7 @@ from minkgen.tiles.coarsening import coarsen, refine
 from minkgen.workflows.evaluate import EvaluateResult, evaluate_superres
 from minkgen.workflows.evaluate.superres import redraw_superres
 from minkgen.workflows.evaluate.superres import scores as scores_module
+from minkgen.workflows.evaluate.superres import spans as spans_module
 from minkgen.workflows.evaluate.superres.scores import score_models
 from minkgen.workflows.evaluate.superres.storms import chosen_rows, read_storms
 from minkgen.workflows.evaluate.superres.subject import Days, open_superres_subject
@@ -64,7 +65,9 @@ def trained(
     """Return a recipe with runs of two models, one of them from two seeds."""
     folder = tmp_path_factory.mktemp("trained")
     shutil.copytree(computed_store, folder / "store", symlinks=True)
-    recipe = Recipe.model_validate({**recipe_data_in(folder), "superres": SMALL})
+    recipe = Recipe.model_validate(
+        {**recipe_data_in(folder), "cluster": {"workers": 1}, "superres": SMALL}
+    )
     dry_up(open_snapshot(recipe.store).path / "test", rows=slice(3, 5))
     for changes in ({}, {"seed": 1}, {"model": "ddpm"}):
         superres = recipe.superres.model_copy(update=changes)
@@ -207,11 +210,11 @@ def test_neither_batches_nor_days_change_the_scores_and_days_are_drawn_again(
             self.all = ["2024-07-01", "2024-07-02"]
             self._of_row = np.arange(snapshot.rows(split)) % 2
 
-    monkeypatch.setattr(scores_module, "Days", Hours)
+    monkeypatch.setattr(spans_module, "Days", Hours)
     monkeypatch.setattr(scores_module, "BATCH_SIZE", 17)
     monkeypatch.setattr(scores_module, "REPLICATES", 20)
     subject = open_superres_subject(trained, "test", ["interpolation"])
-    scored = score_models(subject, chosen_rows(subject.snapshot, "test"), Silent())
+    scored = score_models(trained, subject, chosen_rows(subject.snapshot, "test"), Silent())
     found, expected = (
         content["models"]["interpolation"]["0"] for content in (scored.content, result.content)
     )
@@ -265,7 +268,7 @@ def test_the_page_of_results_has_a_section_of_super_resolution(
     spread = f"{result.content['table'][1]['spread']['mae']:.4f}"
     assert f"| MAE [mm/h] | {errors[0]} | {errors[1]} ± {spread} | {errors[2]} |" in page
     for words in (
-        "## Super-resolution on small-",
+        "## small: super-resolution, test split",
         "dry ones included",
         "arXiv 2604.11422, Table 2",
     ):
@@ -290,3 +293,16 @@ def test_runs_with_a_geometric_loss_say_its_weight() -> None:
     assert plain == "U-Net, seed 0: superres-1, 8 epochs (best 7) of 2000 tiles in 9 s on a CPU"
     assert exact.startswith("U-Net + exact, seed 1: ")
     assert exact.endswith("on a CPU; weight of the geometric loss 0.000125")
+
+
+@pytest.mark.slow
+def test_workers_find_what_one_process_finds(trained: Recipe, result: EvaluateResult) -> None:
+    before = {path.name: path.read_bytes() for path in result.folder.iterdir()}
+    two = trained.model_copy(update={"cluster": trained.cluster.model_copy(update={"workers": 2})})
+    again = evaluate_superres(two, models=ROWS)
+    assert again.folder == result.folder
+    assert len(before) > 8
+    for name, content in before.items():
+        if name in ("superres_throughput.json", "superres.txt"):
+            continue  # how fast it was
+        assert (again.folder / name).read_bytes() == content, name

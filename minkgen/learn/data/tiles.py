@@ -178,11 +178,15 @@ class TileReader:
             for positions, places, values in array.chunks(self.rows[numbers[chosen]]):
                 yield chosen[positions], places, values
 
-    def in_order(self, batch_size: int) -> Iterator[Batch]:
-        """Yield every sample once, in order; the last batch may be smaller."""
-        reads = np.append(np.arange(0, self.samples, _STRETCH), self.samples)
-        cuts = np.append(np.arange(0, self.samples, batch_size), self.samples)
-        return self.batches(np.arange(self.samples), reads=reads, cuts=cuts)
+    def in_order(self, batch_size: int, first: int = 0, last: int | None = None) -> Iterator[Batch]:
+        """Yield every sample once, or those from `first` to before `last`, in order.
+
+        The last batch may be smaller.
+        """
+        samples = np.arange(self.samples)[first:last]
+        reads = np.append(np.arange(0, len(samples), _STRETCH), len(samples))
+        cuts = np.append(np.arange(0, len(samples), batch_size), len(samples))
+        return self.batches(samples, reads=reads, cuts=cuts)
 
     def batches(
         self, samples: IndexArray, *, reads: IndexArray, cuts: IndexArray

@@ -145,6 +145,8 @@ def scenes_in_order(
     batch_size: int,
     *,
     wet_only: bool = False,
+    first: int = 0,
+    last: int | None = None,
     device: str | torch.device = "cpu",
 ) -> Iterator[tuple[IndexArray, SceneBatch]]:
     """Yield the tiles of a split in the order of the store, without flips.
@@ -163,6 +165,8 @@ def scenes_in_order(
         The last batch may be smaller.
     wet_only : bool, optional
         Leave the dry tiles out.
+    first, last : int, optional
+        Which of these tiles: from the first to before the last; by default all.
     device : str or torch.device, optional
         Where batches are wanted.
 
@@ -181,8 +185,7 @@ def scenes_in_order(
     """
     reader = TileReader(snapshot, split, functionals, dry=not wet_only)
     stage = _Stage(snapshot, store, settings, split, reader.rows, device)
-    first = 0
-    for batch in reader.in_order(batch_size):
+    for batch in reader.in_order(batch_size, first, last):
         samples = np.arange(first, first + len(batch.gamma))
         yield reader.rows[samples], stage.set(samples, batch, None)
         first += len(samples)

@@ -21,7 +21,7 @@ from minkgen.learn.prediction import best_device, on_best_device, timed
 from minkgen.learn.superres.data import SceneBatch
 from minkgen.learn.superres.model import Scene, SuperResolver
 
-__all__ = ["Prediction", "SamplingSpeed", "predict", "sampling_speed"]
+__all__ = ["Prediction", "SamplingSpeed", "hardware", "predict", "sampling_speed"]
 
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.intp]
@@ -139,14 +139,16 @@ class SamplingSpeed:
 
 
 def sampling_speed(
-    model: SuperResolver, fields: Sequence[int], seconds: Sequence[float]
+    steps: int, hardware: tuple[int, str], fields: Sequence[int], seconds: Sequence[float]
 ) -> SamplingSpeed:
     """Return the speed of a model whose batches were timed.
 
     Parameters
     ----------
-    model : SuperResolver
-        As `predict` has used it.
+    steps : int
+        `sampling_steps` of the model.
+    hardware : tuple
+        What `hardware` returned where `predict` has used it.
     fields : sequence of int
         M x B of every batch.
     seconds : sequence of float
@@ -157,9 +159,9 @@ def sampling_speed(
     SamplingSpeed
     """
     rates = [count / spent for count, spent in zip(fields, seconds, strict=True)]
-    return SamplingSpeed(
-        fields_per_second=median(rates),
-        steps=model.sampling_steps,
-        threads=torch.get_num_threads(),
-        device=str(best_device()),
-    )
+    return SamplingSpeed(median(rates), steps, *hardware)
+
+
+def hardware() -> tuple[int, str]:
+    """Return on what `predict` runs here: torch's threads, and the device."""
+    return torch.get_num_threads(), str(best_device())

@@ -14,7 +14,7 @@ from minkgen.errors import InputError, TrainingError
 from minkgen.learn.superres.data import scenes_in_order
 from minkgen.learn.superres.interpolation import Interpolation
 from minkgen.learn.superres.model import Scene, SuperResolver
-from minkgen.learn.superres.prediction import Prediction, predict, sampling_speed
+from minkgen.learn.superres.prediction import Prediction, hardware, predict, sampling_speed
 from minkgen.recipe import SuperResolution
 from minkgen.store.snapshot import Snapshot
 
@@ -98,7 +98,6 @@ def test_speed_is_that_of_the_median_batch(snapshot: Snapshot) -> None:
     model = Noise(snapshot.log_max)
     found = made(model, scenes(snapshot), members=2)
     assert min(one.seconds for one in found) > 0.0
-    speed = sampling_speed(model, [32, 32, 16], [4.0, 1.0, 0.25])
+    speed = sampling_speed(3, hardware(), [32, 32, 16], [4.0, 1.0, 0.25])
     assert (speed.fields_per_second, speed.steps, speed.threads) == (32.0, 3, 1)
     assert speed.device == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert sampling_speed(Interpolation(1.0), [1], [1.0]).steps == 1

@@ -75,7 +75,7 @@ def evaluate_superres(
     if redraw:
         return redraw_superres(subject.folder)
     chosen = chosen_rows(subject.snapshot, split)
-    scored = score_models(subject, chosen, progress or Silent())
+    scored = score_models(recipe, subject, chosen, progress or Silent())
     columns = all_columns()
     content = {
         **subject.as_dict(),

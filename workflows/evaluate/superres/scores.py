@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from minkgen.evaluate.superres.bootstrap import bootstrap_by_day
 from minkgen.evaluate.superres.scores import field_scores, scalar_scores
 from minkgen.evaluate.superres.settings import ScoreSetting
-from minkgen.evaluate.superres.statistics import (
-    FieldStatistics,
-    field_statistics,
-    merge_statistics,
-)
 from minkgen.evaluate.tables import ScoreRow, seeds_row
-from minkgen.learn.superres.data import scenes_in_order
-from minkgen.learn.superres.model import SuperResolver
-from minkgen.learn.superres.prediction import Prediction, predict, sampling_speed
-from minkgen.workflows.evaluate.exact import drizzle_zeroed
+from minkgen.learn.prediction import best_device
+from minkgen.learn.superres.prediction import sampling_speed
+from minkgen.recipe import LocalProcesses, Recipe
+from minkgen.workflows.cluster import local_workers, open_client, run_tasks
+from minkgen.workflows.evaluate.superres.models import NamedModel
+from minkgen.workflows.evaluate.superres.spans import Span, Tally, score_span, tally_span
 from minkgen.workflows.evaluate.superres.storms import Storms, StormsAsSeen
-from minkgen.workflows.evaluate.superres.subject import Days, SuperresSubject
+from minkgen.workflows.evaluate.superres.subject import SuperresSubject
 from minkgen.workflows.progress import Progress
 
 __all__ = ["ScoredModels", "score_models"]
@@ -32,29 +25,9 @@ __all__ = ["ScoredModels", "score_models"]
 # A field takes 64 KiB, members count each. Members of a generative model depend on how the split is
 # cut into batches.
 BATCH_SIZE = 32
+# Of a task: about a second of a U-Net, and as little as can be of a sampler, which takes minutes.
+BATCHES, BATCHES_OF_SAMPLERS = 8, 1
 REPLICATES = 500
-
-FloatArray = npt.NDArray[np.float32]
-# Given a prediction, its members with drizzle zeroed, and γ of the first of them.
-Keeper = Callable[[Prediction, FloatArray, FloatArray], None]
-
-
-@dataclass
-class _Tally:
-    """What is known of one model of one seed."""
-
-    by_day: dict[str, FieldStatistics] = field(default_factory=dict)
-    fields: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-
-    def add(self, day: str, part: FieldStatistics) -> None:
-        """Merge the statistics of some samples of one day."""
-        known = self.by_day.get(day)
-        self.by_day[day] = part if known is None else known.merge(part)
-
-    def whole(self) -> FieldStatistics:
-        """Return the statistics of all days."""
-        return merge_statistics(self.by_day[day] for day in sorted(self.by_day))
 
 
 @dataclass(frozen=True)
@@ -81,77 +54,90 @@ class ScoredModels:
 
 
 def score_models(
-    subject: SuperresSubject, chosen: dict[str, int], progress: Progress
+    recipe: Recipe, subject: SuperresSubject, chosen: dict[str, int], progress: Progress
 ) -> ScoredModels:
     """Score every model and seed on all tiles of the subject's split, dry ones included.
 
+    On a GPU, where torch sees one, else on the recipe's cluster; in this process, where that is
+    one process of this machine. Results are the same.
+
     Parameters
     ----------
+    recipe : Recipe
     subject : SuperresSubject
     chosen : dict
         Rows of the storms that are kept, by the name of the case.
     progress : Progress
     """
+    spans = [span for each in subject.models for span in _spans(recipe, subject, each, chosen)]
+    progress.stage("score super-resolution", len(spans))
+    tallies: dict[str, dict[int, Tally]] = {each.name: {} for each in subject.models}
+    for span, tally in zip(spans, _tallies(recipe, subject, spans, progress), strict=True):
+        of_model = tallies[span.model]
+        known = of_model.get(span.seed)
+        of_model[span.seed] = tally if known is None else known.merge(tally)
     storms = StormsAsSeen(chosen)
-    days = Days(subject.snapshot, subject.split)
-    batches = -(-subject.snapshot.rows(subject.split) // BATCH_SIZE)
-    passes = sum(len(each.seeds) for each in subject.models)
-    progress.stage("score super-resolution", passes * batches)
     content, intervals, throughput = {}, {}, {}
     rows: list[ScoreRow] = []
     for each in subject.models:
-        tallies = {}
-        for seed, model in each.seeds.items():
-            keep = partial(storms.keep, each.name) if model is each.first else None
-            progress.advance(0, f"{each.title}, seed {seed}")
-            tallies[seed] = _tally(subject, model, seed, days, keep, progress)
         scores = {
             str(seed): field_scores(subject.setting, tally.whole())
-            for seed, tally in tallies.items()
+            for seed, tally in tallies[each.name].items()
         }
-        first = next(iter(tallies.values()))
+        first = next(iter(tallies[each.name].values()))
+        storms = storms.merge(first.storms)
         content[each.name] = scores
         intervals[each.name] = _intervals(subject.setting, first)
-        throughput[each.name] = asdict(sampling_speed(each.first, first.fields, first.seconds))
+        speed = sampling_speed(
+            each.first.sampling_steps, first.hardware, first.fields, first.seconds
+        )
+        throughput[each.name] = asdict(speed)
         rows.append(seeds_row(each.title, _alike(list(map(scalar_scores, scores.values())))))
     listed = {"models": content, "bootstrap": intervals, "batch_size": BATCH_SIZE}
     return ScoredModels(listed, throughput, rows, storms.taken())
 
 
-def _tally(
-    subject: SuperresSubject,
-    model: SuperResolver,
-    seed: int,
-    days: Days,
-    keep: Keeper | None,
-    progress: Progress,
-) -> _Tally:
-    """Pass once over the split with one model, and keep what it makes of the chosen storms."""
-    tally = _Tally()
-    setting, exact = subject.setting, subject.exact_gamma()
-    scenes = scenes_in_order(
-        subject.snapshot,
-        subject.store,
-        subject.settings,
-        subject.split,
-        subject.functionals,
-        BATCH_SIZE,
-    )
-    for made in predict(model, scenes, members=subject.settings.members, seed=seed):
-        truth, gamma = made.batch.target.numpy(), made.batch.gamma.numpy()
-        members = drizzle_zeroed(made.rain_rate, setting.drizzle_mm_h)
-        predicted = exact(members[0])
-        for day, places in days.of(made.rows).items():
-            part = field_statistics(
-                setting, truth[places], members[:, places], gamma[places], predicted[places]
+def _spans(
+    recipe: Recipe, subject: SuperresSubject, model: NamedModel, chosen: dict[str, int]
+) -> Iterator[Span]:
+    """Yield the tasks of all seeds of a model; storms are kept of the first."""
+    tiles = subject.snapshot.rows(subject.split)
+    batches = BATCHES_OF_SAMPLERS if model.first.is_generative else BATCHES
+    for seed, resolver in model.seeds.items():
+        for first in range(0, tiles, batches * BATCH_SIZE):
+            yield Span(
+                recipe=recipe,
+                snapshot=subject.snapshot.name,
+                split=subject.split,
+                model=model.name,
+                seed=seed,
+                first=first,
+                last=min(first + batches * BATCH_SIZE, tiles),
+                batch_size=BATCH_SIZE,
+                chosen=chosen if resolver is model.first else {},
             )
-            tally.add(day, part)
-        tally.fields.append(members.shape[0] * members.shape[1])
-        tally.seconds.append(made.seconds)
-        if keep is not None:
-            keep(made, members, predicted)
-        progress.advance(1)
-    return tally
+
+
+def _tallies(
+    recipe: Recipe, subject: SuperresSubject, spans: Sequence[Span], progress: Progress
+) -> Iterator[Tally]:
+    """Yield what is found of each span, in their order."""
+    cluster = recipe.cluster
+    is_one = isinstance(cluster, LocalProcesses) and local_workers(cluster) == 1
+    if is_one or best_device().type == "cuda":
+        for span in spans:
+            yield tally_span(subject, span)
+            progress.advance(1, f"{span.model}, seed {span.seed}")
+        return
+    with open_client(cluster) as client:
+        yield from run_tasks(
+            client,
+            score_span,
+            spans,
+            progress,
+            what="tiles could not be scored",
+            note=lambda tally: f"{sum(tally.fields)} fields",
+        )
 
 
 def _alike(seeds: list[dict[str, float]]) -> list[dict[str, float | None]]:
@@ -162,7 +148,7 @@ def _alike(seeds: list[dict[str, float]]) -> list[dict[str, float | None]]:
     return [{key: scores.get(key) for key in keys} for scores in seeds]
 
 
-def _intervals(setting: ScoreSetting, tally: _Tally) -> dict[str, dict[str, Any]] | None:
+def _intervals(setting: ScoreSetting, tally: Tally) -> dict[str, dict[str, Any]] | None:
     """Return how far the scores of one seed may be off; None where there is one day."""
     if len(tally.by_day) < 2:
         return None

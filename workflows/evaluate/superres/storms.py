@@ -118,6 +118,13 @@ class StormsAsSeen:
                 for key, values in arrays.items():
                     self._seen.setdefault(key, {})[row] = values[place].copy()
 
+    def merge(self, other: StormsAsSeen) -> StormsAsSeen:
+        """Return what both have seen."""
+        seen = {key: dict(rows) for key, rows in self._seen.items()}
+        for key, rows in other._seen.items():
+            seen.setdefault(key, {}).update(rows)
+        return StormsAsSeen(self.chosen or other.chosen, seen)
+
     def taken(self) -> Storms:
         """Return all of them, once every row has passed by."""
         order = list(self.chosen.values())

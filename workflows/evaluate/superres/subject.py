@@ -92,7 +92,9 @@ class Days:
         return {self.all[day]: np.flatnonzero(days == day) for day in np.unique(days).tolist()}
 
 
-def open_superres_subject(recipe: Recipe, split: str, names: Sequence[str]) -> SuperresSubject:
+def open_superres_subject(
+    recipe: Recipe, split: str, names: Sequence[str], *, snapshot: str = "current"
+) -> SuperresSubject:
     """Open what is to be evaluated.
 
     Parameters
@@ -101,6 +103,7 @@ def open_superres_subject(recipe: Recipe, split: str, names: Sequence[str]) -> S
     split : {"test", "validation", "train"}
     names : sequence of str
         Of models; none for all that are there.
+    snapshot : str, optional
 
     Raises
     ------
@@ -113,11 +116,11 @@ def open_superres_subject(recipe: Recipe, split: str, names: Sequence[str]) -> S
     TrainingError
         If a model was not trained on this snapshot.
     """
-    snapshot = open_snapshot(recipe.store)
-    wet_rows(snapshot, split)
-    models = load_models(recipe, snapshot, names)
+    opened = open_snapshot(recipe.store, snapshot)
+    wet_rows(opened, split)
+    models = load_models(recipe, opened, names)
     identity = {
-        "snapshot": snapshot.hash,
+        "snapshot": opened.hash,
         "split": split,
         "models": [each.name for each in models],
         "settings": recipe.superres.model_dump(mode="json"),
@@ -126,5 +129,5 @@ def open_superres_subject(recipe: Recipe, split: str, names: Sequence[str]) -> S
         StorePaths(recipe.store.absolute()).runs / f"superres-evaluation-{digest(identity)[:8]}"
     )
     return SuperresSubject(
-        snapshot, split, FUNCTIONALS, folder, recipe.store, recipe.superres, models
+        opened, split, FUNCTIONALS, folder, recipe.store, recipe.superres, models
     )
