@@ -108,6 +108,13 @@ def test_nothing_listens_beyond_loopback(bed: Bed) -> None:
 def test_two_beds_stand_side_by_side_and_stopping_one_leaves_nothing(
     bed: Bed, tmp_path: Path
 ) -> None:
+    def stays_the_same() -> bool:
+        before = bed.processes()
+        time.sleep(1.0)
+        return bed.processes() == before
+
+    # Steps of the jobs of other tests outlive the jobs by a moment.
+    wait_until("only what stays", stays_the_same, 30)
     ours = bed.processes()
     with Bed.running(tmp_path / "other") as other:
         job = other.submit("setsid sleep 600 & sleep 600")
