@@ -336,7 +336,8 @@ def _in_metres(crs: CRS, where: str) -> str:
         described = crs.to_json_dict()
         for axis in described["coordinate_system"]["axis"]:
             axis["unit"] = "metre"
-        crs = CRS.from_json_dict({**described, "name": f"{crs.name}, in metres", "id": None})
+        described.pop("id", None)
+        crs = CRS.from_json_dict({**described, "name": f"{crs.name}, in metres"})
     wkt: str = crs.to_wkt()
     return wkt
 

@@ -6,6 +6,7 @@ be made to harm (OPERA's files, which come from servers, are decoded in a child 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from glob import glob, has_magic
@@ -86,8 +87,11 @@ def open_file(place: str) -> Iterator[xr.Dataset]:
 
 def _opened(place: str) -> xr.Dataset:
     if "://" in place or Path(place).is_dir():
-        # chunks=None: fields are read one after the other, without Dask.
-        zarr: xr.Dataset = xr.open_zarr(place, chunks=None, decode_timedelta=False)
+        with warnings.catch_warnings():
+            # Hierarchies without consolidated metadata are as good.
+            warnings.filterwarnings("ignore", "Failed to open Zarr store", RuntimeWarning)
+            # chunks=None: fields are read one after the other, without Dask.
+            zarr: xr.Dataset = xr.open_zarr(place, chunks=None, decode_timedelta=False)
         return zarr
     with Path(place).open("rb") as stream:
         begins = stream.read(len(_HDF5))
