@@ -100,7 +100,7 @@ def ingest(
     paths = StorePaths(recipe.store.absolute(), recipe.group)
     ledgers = [read_ledger(paths, day) for day in recipe.period.days()]
     series = _series(recipe, paths, ledgers)
-    missing = _missing(ledgers, recipe, series.step)
+    missing = _missing(ledgers, recipe, series.step, series.fields)
     asked_for = [day for day, times in missing.items() if times]
     workers = min(_workers(recipe), len(asked_for)) or 1
     tasks = _tasks(recipe, paths, series, workers, {day: missing[day] for day in asked_for})
@@ -248,7 +248,10 @@ def _is_here(recipe: Recipe) -> bool:
 
 
 def _missing(
-    ledgers: Sequence[DayLedger], recipe: Recipe, step: timedelta
+    ledgers: Sequence[DayLedger],
+    recipe: Recipe,
+    step: timedelta,
+    fields: OwnFields | None = None,
 ) -> dict[date, tuple[datetime, ...]]:
     """Return the slots of every day that are to be asked for, in order."""
     now = datetime.now(UTC)
@@ -261,7 +264,11 @@ def _missing(
         if time not in recipe.period or is_later or ledger.ok(time):
             return False
         slot = ledger.slots.get(time)
-        return slot is None or slot.state != "absent" or _is_here(recipe) or time > settled
+        if slot is None or slot.state != "absent":
+            return True
+        if fields is not None:
+            return time in fields.positions
+        return _is_here(recipe) or time > settled
 
     missing = {}
     for ledger in ledgers:

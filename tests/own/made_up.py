@@ -20,7 +20,7 @@ WEST, NORTH = 4_000_000.0, 3_400_000.0
 def rain(fields: int, height: int, width: int, seed: int = 1) -> Float32:
     """Return showers on a grid, in mm/h, to 0.01 mm/h."""
     noise = np.random.default_rng(seed).standard_normal((fields, height, width))
-    smooth = gaussian_filter(noise, (2.0, 6.0, 6.0))
+    smooth = gaussian_filter(noise, (2.0, 3.0, 3.0))
     smooth /= smooth.std()
     rates: Float32 = np.maximum(np.expm1(1.2 * (smooth - 0.8)), 0.0).astype(np.float32).round(2)
     return rates
