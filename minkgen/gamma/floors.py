@@ -48,6 +48,8 @@ class LifetimeHistogram(ExactHistogram):
     array([ 20, 200])
     """
 
+    value_type = np.int64
+
     @classmethod
     def from_pairs(cls, pairs: npt.NDArray[np.float32]) -> Self:
         """Count the lifetimes of finite persistence pairs; those that round to 0 are left out.

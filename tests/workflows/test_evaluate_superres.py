@@ -31,8 +31,8 @@ from minkgen.workflows.evaluate.superres import spans as spans_module
 from minkgen.workflows.evaluate.superres.scores import score_models
 from minkgen.workflows.evaluate.superres.storms import chosen_rows, read_storms
 from minkgen.workflows.evaluate.superres.subject import Days, open_superres_subject
-from minkgen.workflows.evaluate.superres.tables import superres_headline, superres_tables
-from minkgen.workflows.evaluate.tables import run_lines
+from minkgen.evaluate.results.superres import superres_headline, superres_tables
+from minkgen.evaluate.results.surrogates import run_lines
 from minkgen.workflows.progress import Silent
 from minkgen.workflows.superres import train_superres
 

@@ -21,7 +21,7 @@ from minkgen.workflows.evaluate.fidelity import evaluate_fidelity
 from minkgen.workflows.evaluate.scores import ScoredSubject, score_subject
 from minkgen.workflows.evaluate.subject import Subject, open_subject
 from minkgen.workflows.evaluate.surrogates import predict_functionals
-from minkgen.workflows.evaluate.tables import headline, score_tables
+from minkgen.evaluate.results.surrogates import headline, score_tables
 from minkgen.workflows.progress import Progress, Silent
 
 __all__ = ["EvaluateResult", "evaluate_emulator"]

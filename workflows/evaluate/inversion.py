@@ -23,7 +23,7 @@ from minkgen.workflows.evaluate.exact import drizzle_zeroed
 from minkgen.workflows.evaluate.fidelity import spread_tiles
 from minkgen.workflows.evaluate.subject import Subject, open_subject
 from minkgen.workflows.evaluate.surrogates import Tempered
-from minkgen.workflows.evaluate.tables import inversion_table
+from minkgen.evaluate.results.surrogates import inversion_table
 from minkgen.workflows.progress import Progress, Silent
 
 __all__ = ["evaluate_inversion"]

@@ -15,7 +15,7 @@ from minkgen.store.files import write_bytes, write_json
 from minkgen.workflows.evaluate.emulator import EvaluateResult
 from minkgen.workflows.evaluate.subject import open_subject
 from minkgen.workflows.evaluate.surrogates import predict_functionals
-from minkgen.workflows.evaluate.tables import mechanism_table
+from minkgen.evaluate.results.surrogates import mechanism_table
 from minkgen.workflows.progress import Progress, Silent
 
 __all__ = ["evaluate_mechanism"]

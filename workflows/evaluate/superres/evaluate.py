@@ -18,7 +18,7 @@ from minkgen.workflows.evaluate.superres.figures import FIELDS_FIGURE, draw_supe
 from minkgen.workflows.evaluate.superres.scores import score_models
 from minkgen.workflows.evaluate.superres.storms import chosen_rows, read_storms, write_storms
 from minkgen.workflows.evaluate.superres.subject import open_superres_subject
-from minkgen.workflows.evaluate.superres.tables import (
+from minkgen.evaluate.results.superres import (
     all_columns,
     superres_headline,
     superres_tables,
