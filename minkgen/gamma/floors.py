@@ -19,6 +19,7 @@ from minkgen.errors import EmptySplitError, InputError
 from minkgen.gamma.histogram import ExactHistogram, exact_level
 
 __all__ = [
+    "STEPS_PER_UNIT",
     "Floor",
     "LifetimeHistogram",
     "elbow_floor",

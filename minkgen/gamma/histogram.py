@@ -120,9 +120,7 @@ class ExactHistogram:
         same type
             The same histogram.
         """
-        return cls(
-            np.array(plain["values"], cls.value_type), np.array(plain["counts"], np.int64)
-        )
+        return cls(np.array(plain["values"], cls.value_type), np.array(plain["counts"], np.int64))
 
     def merge(self, *others: Self) -> Self:
         """Add up histograms; the order does not matter.

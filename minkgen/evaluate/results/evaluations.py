@@ -57,6 +57,8 @@ class Evaluation:
     split, snapshot : str
     headline : str
         What was evaluated on what, line by line.
+    about : dict
+        Where the rows come from: titles, and runs with what they have spent, by name.
     scores : Table
         The paper's Table 1 (surrogates) or 2 (super-resolution), with our rows.
     published : Table
@@ -70,6 +72,7 @@ class Evaluation:
     split: str
     snapshot: str
     headline: str
+    about: dict[str, Any]
     scores: Table
     published: Table
     others: tuple[Table, ...]
@@ -139,7 +142,7 @@ def _of_superres(folder: Path) -> tuple[str, dict[str, Any], str, list[Table]]:
 
 
 def _evaluation(
-    folder: Path, what: str, content: dict[str, Any], about: str, tables: list[Table]
+    folder: Path, what: str, content: dict[str, Any], lines: str, tables: list[Table]
 ) -> Evaluation:
     scores, published, *others = tables
     found = {name: title for name, title in FIGURES.items() if (folder / name).exists()}
@@ -148,7 +151,8 @@ def _evaluation(
         title=f"{what}, {content['split']} split",
         split=content["split"],
         snapshot=content["snapshot"],
-        headline=about,
+        headline=lines,
+        about=content["about"],
         scores=scores,
         published=published,
         others=tuple(others),
