@@ -277,12 +277,12 @@ def test_the_gallery_shows_the_samples_that_it_names(
         assert len(picture.png) < 60_000
         assert imread(io.BytesIO(picture.png)).shape[1] == 720
     data = features["test"]
-    place = int(data["max_rate"].argmax())
+    place = int(np.argmax(data["max_rate"].values))
     time = data["time"].values[place].astype("M8[s]").item()
     assert f"{time:%F %R} UTC, row {int(data['row'][place])}," in captions[6]
     fragmented = data["gamma"].sel(functional="components").max("threshold") / data["wet_fraction"]
     enough = data["wet_fraction"] >= (0.1 if (data["wet_fraction"] >= 0.1).any() else 1e-12)
-    place = int(fragmented.where(enough, -1.0).argmax())
+    place = int(np.argmax(fragmented.where(enough, -1.0).values))
     assert f"{100 * float(data['wet_fraction'][place]):.1f} % wet" in captions[8]
 
 
@@ -298,7 +298,7 @@ def test_flags_are_counted_by_the_rules_of_the_recipe(
     shutil.copytree(computed_store, store, symlinks=True)
     root = (store / "features" / "current").resolve() / "zarr.json"
     metadata = json.loads(root.read_text())
-    metadata["attributes"]["minkgen"]["recipe"]["flags"]["spike"]["above_mm_h"] = 0.0
+    metadata["attributes"]["minkgen"]["recipe"]["flags"]["spike"]["above_mm_h"] = 0.001
     metadata["attributes"]["minkgen"]["recipe"]["exclude_flags"] = ["spike"]
     root.chmod(0o644)
     root.write_text(json.dumps(metadata))
@@ -307,7 +307,7 @@ def test_flags_are_counted_by_the_rules_of_the_recipe(
     assert spike["of those that are there [%]"] == 100.0
     assert spike["train samples"] == features["train"].sizes["sample"]
     assert spike["left out by the recipe"] == "yes"
-    assert "above [mm/h] 0.0" in spike["rule"]
+    assert "above [mm/h] 0.001" in spike["rule"]
     assert FlagRules().spike.above_mm_h > 0
 
 
