@@ -15,7 +15,7 @@ __all__ = ["ERAS", "STATES", "calendar_legend", "eras", "years"]
 
 # So many colours of states and of eras does page.css know.
 STATES, ERAS = 6, 6
-_PITCH, _CELL = 12, 11
+_PITCH, _CELL, _LEAST = 12, 11, 3.0
 _TOP, _STRIP = 18, 6
 _SIZE = (54 * _PITCH, _TOP + 7 * _PITCH + _STRIP + 2)
 
@@ -107,9 +107,8 @@ def _day(day: CalendarDay, states: Sequence[str]) -> Markup:
         parts = [element("rect", x=left, y=top, width=_CELL, height=_CELL, class_="no-slots")]
     else:
         parts, foot = [], float(top + _CELL)
-        for k, count in enumerate(day.counts):
-            if count:
-                height = _CELL * count / slots
+        for k, height in enumerate(_heights(day.counts)):
+            if height:
                 foot -= height
                 parts.append(
                     element(
@@ -118,6 +117,12 @@ def _day(day: CalendarDay, states: Sequence[str]) -> Markup:
                     )
                 )  # fmt: skip
     return element("g", title, *parts, class_="day")
+
+
+def _heights(counts: Sequence[int]) -> list[float]:
+    """Divide a square among the states; one slot of 96 would not be seen, so none gets too little."""
+    heights = [max(_LEAST, _CELL * count / sum(counts)) if count else 0.0 for count in counts]
+    return [_CELL * height / sum(heights) for height in heights]
 
 
 def _strips(days: Sequence[CalendarDay], known: dict[str, int]) -> Iterator[Markup]:

@@ -12,14 +12,14 @@ from minkgen.evaluate.report.blocks import Axis, Curves, Mark, Series
 from minkgen.evaluate.report.scales import Scale, fit_scale
 from minkgen.evaluate.report.svg import drawing, element, number
 
-__all__ = ["DASHES", "GROUPS", "chart", "frame", "legend"]
+__all__ = ["DASHES", "GROUPS", "chart", "frame", "left_margin", "legend"]
 
 Floats = npt.NDArray[np.floating]
 # So many colours and so many kinds of broken line does page.css know.
 GROUPS, DASHES = 8, 5
 _WIDTH, _HEIGHT = 560, 350
 _TOP, _RIGHT, _BOTTOM = 14, 16, 48
-_CHARACTER = 6.6  # pixels of a digit at the drawing's font size
+_CHARACTER = 7.4  # pixels of a digit at the drawing's font size
 # Beyond so many points the marks run into each other, and each costs some 150 bytes.
 _MOST_POINTS = 120
 
@@ -36,7 +36,7 @@ def chart(curves: Curves, anchor: str) -> Markup:
     lines = curves.series
     marks = [mark for mark in curves.marks if math.isfinite(mark.x)]
     y = fit_scale(curves.y.scale, _joined([s.y for s in lines]), _HEIGHT - _BOTTOM, _TOP)
-    left = 34 + _CHARACTER * max((len(tick.label) for tick in y.ticks(34)), default=1)
+    left = left_margin(y)
     xs = _joined([*(s.x for s in lines), np.array([mark.x for mark in marks])])
     x = fit_scale(curves.x.scale, xs, left, _WIDTH - _RIGHT)
     dashed = dashes(lines)
@@ -86,6 +86,11 @@ def _joined(parts: list[Floats]) -> Floats:
     return np.concatenate([np.asarray(part, float).ravel() for part in parts] or [np.empty(0)])
 
 
+def left_margin(y: Scale) -> float:
+    """Return the room that an axis' title and the longest label of its ticks take."""
+    return 32 + _CHARACTER * max((len(tick.label) for tick in y.ticks(34)), default=1)
+
+
 def frame(x: Scale, y: Scale, x_label: str, y_label: str) -> Markup:
     """Return both axes with ticks, faint lines through these, and titles."""
     left, right, bottom, top = x.start, x.end, y.start, y.end
@@ -119,7 +124,7 @@ def _mark(mark: Mark, x: Scale, place: int) -> Markup:
         element("title", f"{mark.name}: {number(mark.x, 4)}"),
         element("path", d=_path([(at, _HEIGHT - _BOTTOM), (at, _TOP)])),
         element(
-            "text", mark.name, x=at + (-4 if before else 4), y=_TOP + 11 + 14 * (place % 5),
+            "text", mark.name, x=at + (-4 if before else 4), y=_TOP + 11 + 15 * (place % 5),
             text_anchor="end" if before else "start",
         ),
         class_="mark",

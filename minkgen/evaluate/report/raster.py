@@ -10,14 +10,14 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from minkgen.evaluate.report.blocks import RasterMap
-from minkgen.evaluate.report.charts import frame
+from minkgen.evaluate.report.charts import frame, left_margin
 from minkgen.evaluate.report.scales import Scale, fit_scale
 from minkgen.evaluate.report.svg import drawing, element, number
 
 __all__ = ["data_address", "raster"]
 
 Floats = npt.NDArray[np.floating]
-_LEFT, _TOP, _BOTTOM, _BAR_WIDTH = 62, 10, 48, 14
+_TOP, _BOTTOM, _BAR_WIDTH = 10, 48, 14
 _INSIDE = 420  # pixels of the longer side
 # Pixels that a reader cannot tell apart are averaged: a 2200 x 1900 image takes megabytes.
 _MOST_PIXELS = 840
@@ -38,16 +38,17 @@ def raster(block: RasterMap, anchor: str) -> Markup:
     width_km, height_km = block.extent_km
     longest = max(width_km, height_km)
     width, height = (_INSIDE * side / longest for side in block.extent_km)
-    x = Scale("linear", 0.0, width_km, _LEFT, _LEFT + width)
     y = Scale("linear", 0.0, height_km, _TOP + height, _TOP)
+    left = left_margin(y)
+    x = Scale("linear", 0.0, width_km, left, left + width)
     colours = fit_scale(block.scale, block.values, _TOP + height, _TOP)
     image = element(
-        "image", x=float(_LEFT), y=float(_TOP), width=width, height=height,
+        "image", x=left, y=float(_TOP), width=width, height=height,
         href=data_address(_png(_painted(block, colours))), preserveAspectRatio="none",
     )  # fmt: skip
     seen = block.values[np.isfinite(block.values)]
     told = f"{number(seen.min())} to {number(seen.max())}" if seen.size else "no values"
-    size = (round(_LEFT + width + 110), round(_TOP + height + _BOTTOM))
+    size = (round(left + width + 110), round(_TOP + height + _BOTTOM))
     return drawing(
         anchor,
         block.title,
@@ -56,8 +57,8 @@ def raster(block: RasterMap, anchor: str) -> Markup:
         size,
         image,
         frame(x, y, "east [km]", "north [km]"),
-        *_told_cells(block, width, height),
-        *_colour_bar(block.label, colours, _LEFT + width + 18),
+        *_told_cells(block, x, y),
+        *_colour_bar(block.label, colours, x.end + 18),
     )
 
 
@@ -103,17 +104,18 @@ def _png(painted: npt.NDArray[np.uint8]) -> bytes:
     return stream.getvalue()
 
 
-def _told_cells(block: RasterMap, width: float, height: float) -> list[Markup]:
+def _told_cells(block: RasterMap, x: Scale, y: Scale) -> list[Markup]:
     """Return empty boxes over the cells that tell their values, where cells are large enough."""
     rows, columns = block.values.shape
     seen = np.argwhere(np.isfinite(block.values))
     if len(seen) > _MOST_TOLD:
         return []
-    w, h = width / columns, height / rows
+    width, height = (x.end - x.start) / columns, (y.start - y.end) / rows
     cells = [
         element(
             "rect", element("title", f"{block.label}: {number(block.values[row, column])}"),
-            x=float(_LEFT + column * w), y=float(_TOP + row * h), width=w, height=h,
+            x=float(x.start + column * width), y=float(y.end + row * height),
+            width=width, height=height,
         )
         for row, column in seen
     ]  # fmt: skip

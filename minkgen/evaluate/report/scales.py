@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from minkgen.evaluate.report.svg import number
+from minkgen.evaluate.report.svg import grouped, number, scientific
 
 __all__ = ["Scale", "Tick", "fit_scale", "time_ticks"]
 
@@ -55,7 +55,7 @@ class Scale:
         return [Tick(place, _label(value)) for value, place in sorted(chosen)]
 
     def _is_short(self) -> bool:
-        """Is a logarithmic axis so short that 1, 2, 5 would leave it nearly empty?"""
+        """Return whether 1, 2, 5 would leave a logarithmic axis nearly empty."""
         if self.kind == "log":
             return self.high / self.low < 10.0
         return self.high < 5.0
@@ -67,7 +67,7 @@ class Scale:
         if max(abs(self.low), abs(self.high)) >= 1e6 or decimals > 4:
             labels = [number(k * step, 3) for k in range(first, last + 1)]
         else:
-            labels = [f"{k * step:.{decimals}f}".replace("-", "−") for k in range(first, last + 1)]
+            labels = [grouped(f"{k * step:.{decimals}f}") for k in range(first, last + 1)]
         places = self.place(step * np.arange(first, last + 1))
         return [Tick(float(p), text) for p, text in zip(places, labels, strict=True)]
 
@@ -133,7 +133,7 @@ def _label(value: float) -> str:
         return "0"
     if 1e-4 <= value < 1e5:
         return f"{value:.4f}".rstrip("0").rstrip(".")
-    return number(value, 1).removeprefix("1·")
+    return scientific(value, 1).removeprefix("1·")
 
 
 _HOUR, _DAY = 1.0, 24.0

@@ -8,7 +8,7 @@ from numbers import Integral
 
 from markupsafe import Markup, escape
 
-__all__ = ["THIN_SPACE", "drawing", "element", "number", "readable"]
+__all__ = ["THIN_SPACE", "drawing", "element", "grouped", "number", "readable", "scientific"]
 
 # Between groups of three digits: neither a comma nor a point can be misread as the other.
 THIN_SPACE = "\u202f"
@@ -75,7 +75,7 @@ def drawing(
     )
 
 
-def _grouped(text: str) -> str:
+def grouped(text: str) -> str:
     """Return a decimal number with thin spaces from five digits before its point on."""
     whole, point, rest = text.partition(".")
     if len(whole.lstrip("-")) > 4:
@@ -94,7 +94,7 @@ def number(value: float, digits: int = 3) -> str:
     ('1 234 567', '0.500', '1235', '1.50·10⁻⁷')
     """
     if isinstance(value, Integral):
-        return _grouped(str(int(value)))
+        return grouped(str(int(value)))
     value = float(value)
     if math.isnan(value):
         return "–"
@@ -104,7 +104,12 @@ def number(value: float, digits: int = 3) -> str:
         return "0"
     if 1e-4 <= abs(value) < 1e6:
         exponent = math.floor(math.log10(abs(value)))
-        return _grouped(f"{value:.{max(0, digits - 1 - exponent)}f}")
-    mantissa, exponent_text = f"{value:.{max(0, digits - 1)}e}".split("e")
-    power = str(int(exponent_text)).translate(_SUPERSCRIPTS)
+        return grouped(f"{value:.{max(0, digits - 1 - exponent)}f}")
+    return scientific(value, digits)
+
+
+def scientific(value: float, digits: int) -> str:
+    """Return a number with so many significant digits as a multiple of a power of ten."""
+    mantissa, exponent = f"{value:.{max(0, digits - 1)}e}".split("e")
+    power = str(int(exponent)).translate(_SUPERSCRIPTS)
     return f"{mantissa.replace('-', '−')}·10{power}"

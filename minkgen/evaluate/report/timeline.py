@@ -13,7 +13,7 @@ from minkgen.evaluate.report.svg import drawing, element, number
 __all__ = ["timeline"]
 
 _WIDTH, _LANE, _BAR, _TOP, _FOOT = 880, 40, 18, 8, 44
-_CHARACTER = 6.6
+_CHARACTER = 7.4
 _SPLITS = ("train", "validation", "test")
 
 
