@@ -138,13 +138,17 @@ class Calendar:
 
 @dataclass(frozen=True)
 class RasterMap:
-    """Values on a grid, row 0 in the north; NaN is left empty. `extent_km` is (width, height)."""
+    """Values on a grid, row 0 in the north; NaN is left empty. `extent_km` is (width, height).
+
+    `label` names the values with their unit, and `scale` says how colours are spread over them.
+    """
 
     title: str
     values: Floats
     extent_km: tuple[float, float]
     label: str
     note: str = ""
+    scale: Literal["linear", "log", "log1p"] = "linear"
 
 
 @dataclass(frozen=True)
