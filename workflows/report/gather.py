@@ -67,11 +67,16 @@ def gather_report(store: Path, progress: Progress | None = None) -> Report:
             sections.append(section)
         progress.advance(1, "" if section is None else section.title)
     return Report(
-        title=f"{contents.paths.root.resolve().name}: report of a store",
+        title=_title(contents),
         summary=tuple(_summary(contents)),
         sections=tuple(sections),
         attribution=contents.attribution,
     )
+
+
+def _title(contents: Contents) -> str:
+    store = contents.paths.root.resolve().name
+    return store if contents.snapshot is None else f"{store}: {contents.snapshot.name}"
 
 
 def _summary(contents: Contents) -> Iterator[tuple[str, str]]:
