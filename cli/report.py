@@ -42,31 +42,27 @@ def command(store: Path, *, output: Path, as_json: bool, quiet: bool) -> int:
     """
     if output.suffix.lower() not in _SUFFIXES:
         raise click.UsageError(f"{output} does not end in .html")
-    if not output.absolute().parent.is_dir():
-        raise click.UsageError(f"{output.parent} is no folder: make it, or give another -o")
-    from minkgen.evaluate.report.page import render
-    from minkgen.workflows.report import gather_report
+    from minkgen.workflows.report import write_report
 
     began = time.monotonic()
     with show_progress(quiet=quiet) as progress:
-        report = gather_report(store, progress)
-    page = render(report).encode()
-    output.write_bytes(page)
+        report = write_report(store, output, progress)
     sections = [section.name for section in report.sections]
+    size = output.stat().st_size
 
     def text() -> str:
-        size, seconds = len(page) / 1e6, time.monotonic() - began
+        seconds = time.monotonic() - began
         lines = [
-            f"page: {plain(output)}, {size:.1f} MB, {len(sections)} sections in {seconds:.0f} s",
+            f"page: {output}, {size / 1e6:.1f} MB, {len(sections)} sections in {seconds:.0f} s",
             f"open it with a browser: {output.absolute().as_uri()}",
-            plain(report.attribution),
+            report.attribution,
         ]
-        return "\n".join(lines)
+        return "\n".join(map(plain, lines))
 
     result = {
         "store": str(store),
         "report": str(output),
-        "bytes": len(page),
+        "bytes": size,
         "sections": sections,
         "attribution": report.attribution,
     }

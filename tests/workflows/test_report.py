@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 import xarray as xr
+from click.testing import CliRunner, Result
 from matplotlib.image import imread
 
 import minkgen
-from minkgen.errors import StoreError
+from minkgen.cli.main import cli
+from minkgen.errors import InputError, StoreError
 from minkgen.evaluate.report.blocks import (
     Block,
     Calendar,
@@ -36,8 +38,8 @@ from minkgen.evaluate.report.blocks import (
 from minkgen.grid import TEST_2KM
 from minkgen.recipe import FlagRules
 from minkgen.store.composites import create_composites
-from minkgen.store.layout import SYNTHETIC_ATTRIBUTION, StorePaths
-from minkgen.store.ledger import DayLedger, Slot, write_ledger
+from minkgen.store.layout import OPERA_ATTRIBUTION, SYNTHETIC_ATTRIBUTION, StorePaths
+from minkgen.store.ledger import DayLedger, Slot, State, write_ledger
 from minkgen.workflows.inspect import inspect_store
 from minkgen.workflows.progress import Silent
 from minkgen.workflows.report import gather_report
@@ -139,20 +141,27 @@ def test_the_calendar_counts_slots(report: Report, computed_store: Path) -> None
     assert day.era in cells(blocks(report, "ledger", Table)[0])
 
 
-def test_failed_slots_are_listed_with_their_reasons(tmp_path: Path) -> None:
-    paths = StorePaths(tmp_path)
+@pytest.fixture
+def paths(tmp_path: Path) -> StorePaths:
+    """Return a store with three slots, none of which is there."""
+    paths = StorePaths(tmp_path / "store")
     create_composites(paths, TEST_2KM, (2024, 2024))
     day = datetime(2024, 7, 5, tzinfo=UTC)
+    states: tuple[tuple[int, State, str | None], ...] = (
+        (1, "failed", "connection lost"),
+        (2, "corrupt", "no HDF5"),
+        (3, "absent", None),
+    )
     slots = {
         day.replace(hour=hour): Slot(state, 1, "2024-07-06T00:00:00Z", reason=reason)
-        for hour, state, reason in (
-            (1, "failed", "connection lost"),
-            (2, "corrupt", "no HDF5"),
-            (3, "absent", None),
-        )
+        for hour, state, reason in states
     }
     write_ledger(paths, DayLedger(day.date(), slots))
-    report = gather_report(tmp_path)
+    return paths
+
+
+def test_failed_slots_are_listed_with_their_reasons(paths: StorePaths) -> None:
+    report = gather_report(paths.root)
     (table,) = blocks(report, "ledger", Table)
     assert [row.cells for row in table.rows] == [
         ("2024-07-05 01:00", "failed", 1, "connection lost"),
@@ -503,3 +512,29 @@ def test_a_million_samples_are_gathered_in_bounded_memory(tmp_path: Path) -> Non
     assert np.nansum(whole.values) == 1_200_000
     # All γ are 0.8 GB.
     assert peak < 150e6
+
+
+def test_the_command_writes_a_page_and_says_what_is_on_it(paths: StorePaths) -> None:
+    def report(*arguments: object) -> Result:
+        return CliRunner().invoke(cli, ["report", *map(str, arguments)])
+
+    page = paths.root.parent / "page.html"
+    done = report(paths.root, "-o", page, "--json", "-q")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "store": str(paths.root),
+        "report": str(page),
+        "bytes": page.stat().st_size,
+        "sections": ["ledger", "provenance"],
+        "attribution": OPERA_ATTRIBUTION,
+    }
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>") or text.startswith("<!doctype html>")
+    assert "connection lost" in text
+    assert page.as_uri() in done.stderr
+    refused = report(paths.root, "-o", "page.pdf")
+    assert refused.exit_code == 2
+    assert "does not end in .html" in refused.stderr
+    assert isinstance(report(paths.root, "-o", page / "page.html").exception, InputError)
+    assert isinstance(report(paths.root / "nothing", "-o", page).exception, StoreError)
+    assert page.read_text(encoding="utf-8") == text
