@@ -120,7 +120,7 @@ def _day(day: CalendarDay, states: Sequence[str]) -> Markup:
 
 
 def _heights(counts: Sequence[int]) -> list[float]:
-    """Divide a square among the states; one slot of 96 would not be seen, so none gets too little."""
+    """Divide a square among the states; one slot of 96 is still seen."""
     heights = [max(_LEAST, _CELL * count / sum(counts)) if count else 0.0 for count in counts]
     return [_CELL * height / sum(heights) for height in heights]
 
