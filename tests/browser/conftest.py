@@ -31,7 +31,7 @@ Open = Callable[..., Opened]
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
-    """Start Debian's Chromium without a window for all tests of this run, and stop it at the end."""
+    """Start Debian's Chromium without a window for all tests, and stop it at their end."""
     program = shutil.which(os.environ.get("MINKGEN_CHROMIUM", "chromium"))
     if program is None:
         if os.environ.get(REQUIRED) == "1":

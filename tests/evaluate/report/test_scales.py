@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_every_value_is_seen_and_every_tick_is_inside(kind: Kind, values: list[f
     ticks = scale.ticks(40.0)
     assert all(99.0 <= tick.place <= 501.0 for tick in ticks)
     assert len({tick.label for tick in ticks}) == len(ticks)
-    assert all(b.place - a.place > 39.0 for a, b in zip(ticks, ticks[1:], strict=False))
+    assert all(b.place - a.place > 39.0 for a, b in pairwise(ticks))
 
 
 @pytest.mark.parametrize("kind", KINDS)
