@@ -107,7 +107,7 @@ def _png(painted: npt.NDArray[np.uint8]) -> bytes:
     from matplotlib.image import imsave
 
     stream = io.BytesIO()
-    imsave(stream, painted, format="png", metadata={"Software": None})
+    imsave(stream, painted, format="png")
     return stream.getvalue()
 
 

@@ -46,7 +46,8 @@ class Scale:
         """Return pixels; NaN where a value has no place, as 0 on a logarithmic axis."""
         low, high = _transformed(self.kind, np.array([self.low, self.high]))
         share = (_transformed(self.kind, np.asarray(values, float)) - low) / (high - low)
-        return self.start + share * (self.end - self.start)
+        places: Floats = self.start + share * (self.end - self.start)
+        return places
 
     def ticks(self, gap: float) -> list[Tick]:
         """Return ticks that are at least `gap` pixels apart, in the order of their values."""
@@ -94,8 +95,8 @@ class Scale:
         powers = range(math.floor(math.log10(smallest)), math.floor(math.log10(self.high)) + 1)
         zero = [0.0] if self.kind == "log1p" and multiple == 1 else []
         values = (multiple * 10.0**power for power in powers)
-        slack = 1e-9 * self.high
-        return zero + [v for v in values if self.low - slack <= v <= self.high + slack]
+        low, high = self.low * (1 - 1e-9), self.high * (1 + 1e-9)
+        return zero + [value for value in values if low <= value <= high]
 
 
 def fit_scale(kind: Kind, values: Floats, start: float, end: float) -> Scale:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from numbers import Integral
+from typing import Any
 
+import numpy as np
 from markupsafe import Markup, escape
 
 __all__ = ["THIN_SPACE", "drawing", "element", "grouped", "number", "readable", "scientific"]
@@ -83,7 +84,7 @@ def grouped(text: str) -> str:
     return (whole + point + rest).replace("-", "−")
 
 
-def number(value: float, digits: int = 3) -> str:
+def number(value: float | np.integer[Any], digits: int = 3) -> str:
     """Return a number for a reader: whole ones in full, others with so many significant digits.
 
     Digits before the point are never rounded away below a million, and zeros at the end are left
@@ -96,7 +97,7 @@ def number(value: float, digits: int = 3) -> str:
     >>> number(3.895, 8), number(95.0, 8)
     ('3.895', '95.0')
     """
-    if isinstance(value, Integral):
+    if isinstance(value, int | np.integer):
         return grouped(str(int(value)))
     value = float(value)
     if math.isnan(value):
