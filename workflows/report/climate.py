@@ -68,13 +68,14 @@ def _table(contents: Contents, thresholds: Thresholds, wet: ValueHistogram | Non
     columns = (
         "threshold [mm/h]",
         "quantile",
-        "wet pixels at or above it [%]",
-        "weight in the integral",
-        *(f"{split} samples that reach it [%]" for split in rates),
+        "wet pixels [%]",
+        "weight",
+        *(f"{split} samples [%]" for split in rates),
     )
-    note = "Wet pixels are those of the training tiles." + (
-        "" if wet is not None else " Their histogram is not kept in this store."
-    )
+    note = (
+        "Wet pixels of the training tiles at or above the threshold; samples that reach it; weight "
+        "in the integral over thresholds."
+    ) + ("" if wet is not None else " The histogram of wet pixels is not kept in this store.")
     return Table("Thresholds", columns, tuple(rows), note)
 
 
@@ -96,7 +97,7 @@ def _rates(thresholds: Thresholds, wet: ValueHistogram) -> Curves:
         Axis("wet pixels per 0.01 mm/h", "log"),
         (_steps("wet pixels", steps, wet.counts),),
         marks,
-        f"{wet.total} wet pixels.",
+        f"{wet.total:,} wet pixels.",
     )
 
 
@@ -125,7 +126,7 @@ def _facts(snapshot: Snapshot, thresholds: Thresholds, wet: ValueHistogram | Non
         "taken from": snapshot.metadata.get("climate_from") or "the training split",
     }
     if wet is not None:
-        pairs["wet pixels counted"] = str(wet.total)
+        pairs["wet pixels counted"] = f"{wet.total:,}"
     return Facts("Climate", tuple(pairs.items()))
 
 
@@ -191,4 +192,4 @@ def _floors(
     columns = ("kind", "floor [mm/h]", "method", "percentile", "pairs", "of them above it [%]")
     sample = contents.recipe["persistence"]["sample_tiles"]
     note = f"Lifetimes are those of at most {sample} wet training tiles."
-    return Table("Persistence floors", columns, tuple(rows), note, digits=9)
+    return Table("Persistence floors", columns, tuple(rows), note, digits=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -164,11 +165,14 @@ def open_contents(store: Path, progress: Progress) -> Contents:
         If there is no store, or what there is is damaged.
     """
     if not store.is_dir():
+        behind_url = re.match(r"[a-z0-9]+:/", str(store)) is not None
         raise StoreError(
-            "there is no store here",
+            "a report needs a store in a folder" if behind_url else "there is no store here",
             where=store,
             expected="the folder of a store",
-            hint="run `minkgen ingest` with the recipe first, or `minkgen demo`",
+            hint="copy the store to a file system, or mount it"
+            if behind_url
+            else "run `minkgen ingest` with the recipe first, or `minkgen demo`",
         )
     paths = StorePaths(store)
     snapshot = open_snapshot(store) if paths.current.exists() else None

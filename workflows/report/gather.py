@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from minkgen.errors import StoreError
 from minkgen.evaluate.report.blocks import Report, Section
 from minkgen.workflows.progress import Progress, Silent
 from minkgen.workflows.report.climate import persistence_section, thresholds_section
@@ -58,12 +57,6 @@ def gather_report(store: Path, progress: Progress | None = None) -> Report:
     StoreError
         If there is no store in this folder, or what there is is damaged.
     """
-    if "://" in str(store) or ":/" in str(store):
-        raise StoreError(
-            "a report is made of a store in a folder",
-            where=store,
-            hint="copy the store to a file system, or mount it",
-        )
     progress = progress or Silent()
     contents = open_contents(Path(store), progress)
     progress.stage("gather", len(_SECTIONS))
@@ -74,11 +67,16 @@ def gather_report(store: Path, progress: Progress | None = None) -> Report:
             sections.append(section)
         progress.advance(1, "" if section is None else section.title)
     return Report(
-        title=f"{contents.paths.root.resolve().name}: report of a store",
+        title=_title(contents),
         summary=tuple(_summary(contents)),
         sections=tuple(sections),
         attribution=contents.attribution,
     )
+
+
+def _title(contents: Contents) -> str:
+    store = contents.paths.root.resolve().name
+    return store if contents.snapshot is None else f"{store}: {contents.snapshot.name}"
 
 
 def _summary(contents: Contents) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from minkgen.evaluate.report.blocks import (
     Block,
     Calendar,
     CalendarDay,
+    Facts,
     Row,
     Section,
     Table,
@@ -89,7 +90,6 @@ def flags_section(contents: Contents) -> Section | None:
     ledger = contents.ledger
     if ledger is None or not ledger.states()["ok"]:
         return None
-    rules = leaves(contents.recipe.get("flags") or FlagRules().model_dump(mode="json"))
     left_out = contents.recipe.get("exclude_flags", [])
     ok = ledger.states()["ok"]
     rows = [
@@ -100,30 +100,31 @@ def flags_section(contents: Contents) -> Section | None:
                 100.0 * count / ok,
                 *(_flagged(contents, ledger, flag, split) for split in contents.samples),
                 ("yes" if flag in left_out else "no") if contents.snapshot else None,
-                ", ".join(
-                    _setting(path, value)
-                    for path, value in rules.items()
-                    if path.startswith(f"{flag}.") and not path.endswith(".version")
-                ),
             )
         )
         for flag, count in ledger.flags().items()
     ]
-    columns = (
-        "flag",
-        "composites",
-        "of those that are there [%]",
-        *(f"{split} samples" for split in contents.samples),
-        "left out by the recipe",
-        "rule",
-    )
+    samples = (f"{split} samples" for split in contents.samples)
+    columns = ("flag", "composites", "share [%]", *samples, "left out by the recipe")
     whose = "the snapshot's recipe" if contents.snapshot else "the default rules"
-    note = f"By the rules of {whose}; {ok} composites are there."
+    note = f"By {whose}; {ok:,} composites are there."
     excluded = contents.metadata.get("inputs", {}).get("excluded", {})
     if excluded:
-        note += f" The recipe left {excluded['composites']} composites out of the splits."
-    table = Table(f"Flags of {ledger.product} composites", columns, tuple(rows), note, digits=6)
-    return Section("flags", "Quality flags", (table,))
+        note += f" The recipe left {excluded['composites']:,} of them out of the splits."
+    rules = leaves(contents.recipe.get("flags") or FlagRules().model_dump(mode="json"))
+    told = {
+        flag: ", ".join(
+            _setting(path, value)
+            for path, value in rules.items()
+            if path.startswith(f"{flag}.") and not path.endswith(".version")
+        )
+        for flag in ledger.flags()
+    }
+    blocks = (
+        Table(f"Flags of {ledger.product} composites", columns, tuple(rows), note),
+        Facts("Rules", tuple(told.items())),
+    )
+    return Section("flags", "Quality flags", blocks)
 
 
 def _setting(path: str, value: object) -> str:

@@ -20,6 +20,7 @@ from minkgen.evaluate.report.blocks import (
     Picture,
     Pictures,
     Row,
+    Score,
     Section,
     Series,
     Table,
@@ -91,15 +92,34 @@ def _evaluation(evaluation: Evaluation, contents: Contents) -> Iterator[Block]:
 
 def _runs(evaluation: Evaluation) -> Table:
     """Return what the trainings behind an evaluation have spent."""
-    keys = ("run", "epochs", "best_epoch", "tiles", "seconds", "geometric_weight", "hardware")
-    rows = [
-        Row((row["title"], int(seed), *(run.get(key) for key in keys)))
+    runs = [
+        (row["title"], int(seed), run)
         for row in evaluation.about.values()
         for seed, run in row.get("seeds", {}).items()
     ]
-    heads = ("run", "epochs", "best epoch", "tiles", "time [s]", "weight of geometry", "hardware")
-    title = f"Trainings behind {evaluation.folder.name}"
-    return Table(title, ("model", "seed", *heads), tuple(rows), digits=4)
+    rows = [
+        Row(
+            (
+                title,
+                seed,
+                run["run"],
+                run["epochs"],
+                run["best_epoch"],
+                run["tiles"],
+                round(run["seconds"]),
+                run.get("geometric_weight"),
+            )
+        )
+        for title, seed, run in runs
+    ]
+    heads = ("run", "epochs", "best epoch", "tiles", "time [s]", "weight of geometry")
+    hardware = dict.fromkeys(run["hardware"] for _, _, run in runs)
+    return Table(
+        f"Trainings behind {evaluation.folder.name}",
+        ("model", "seed", *heads),
+        tuple(rows),
+        f"Trained on {'; '.join(hardware)}.",
+    )
 
 
 def _shown(table: ScoreTable, title: str, note: str = "") -> Table:
@@ -112,17 +132,16 @@ def _shown(table: ScoreTable, title: str, note: str = "") -> Table:
         heads = ("score", *(row.name for row in table.rows))
         turned = zip(*cells, strict=True)
         lines = [(column.title, *line) for column, line in zip(table.columns, turned, strict=True)]
-    return Table(title, heads, tuple(map(Row, lines)), note, digits=4)
+    return Table(title, heads, tuple(map(Row, lines)), note)
 
 
 def _cell(row: ScoreRow, column: Column) -> Cell:
-    """Return a score as a number in the unit of its column; as text where it has a spread."""
+    """Return a score as its column prints it, with its spread over seeds."""
     value, spread = row.scores.get(column.key), row.spreads.get(column.key)
     if value is None:
         return None
-    if spread is None:
-        return float(column.show(value))
-    return f"{column.show(value)} ± {column.show(spread)}"
+    text = column.show(value)
+    return Score(value, text if spread is None else f"{text} ± {column.show(spread)}")
 
 
 def _figures(evaluation: Evaluation, most_bytes: int) -> tuple[Picture, ...]:

@@ -46,10 +46,9 @@ def splits_section(contents: Contents) -> Section | None:
     columns = (
         "split",
         "start (UTC)",
-        "end, not included",
+        "end (UTC)",
         "samples",
         "wet",
-        "dry",
         "composites",
         "positions",
         "first sample",
@@ -57,22 +56,20 @@ def splits_section(contents: Contents) -> Section | None:
     )
     blocks = (
         Timeline("Splits", tuple(spans), note),
-        Table("Samples by split", columns, tuple(rows), digits=9),
+        Table("Samples by split", columns, tuple(rows), "The end belongs to no split."),
     )
     return Section("splits", "Splits", blocks)
 
 
 def _counts(samples: SplitSamples | None) -> tuple[str | int | None, ...]:
     if samples is None:
-        return (0, 0, 0, 0, 0, None, None)
-    wet = len(samples.wet)
+        return (0, 0, 0, 0, None, None)
     # Rows and columns fit 32 bits each.
     places = samples.row.astype(np.int64) << 32 | samples.column
     first, last = utc(samples.time.min()), utc(samples.time.max())
     return (
         samples.count,
-        wet,
-        samples.count - wet,
+        len(samples.wet),
         len(np.unique(samples.time)),
         len(np.unique(places)),
         f"{first:%Y-%m-%d %H:%M}",

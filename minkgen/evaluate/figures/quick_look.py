@@ -130,7 +130,7 @@ def sample_look(tile: TileLook, *, pixel_km: float, attribution: str) -> Figure:
     -------
     Figure
     """
-    figure = new_figure(9.0, 4.4, attribution)
+    figure = new_figure(7.8, 3.9, attribution)
     left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(1.0, 1.15)))
     axes = left.subplots()
     _label(left, axes, _draw_tile(axes, tile, pixel_km))

@@ -27,6 +27,7 @@ __all__ = [
     "RasterMap",
     "Report",
     "Row",
+    "Score",
     "Section",
     "Series",
     "Span",
@@ -36,7 +37,17 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.floating]
-Cell = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number with the text that is shown of it; it is sorted by its value."""
+
+    value: float
+    text: str
+
+
+Cell = str | int | float | Score | None
 
 
 @dataclass(frozen=True)

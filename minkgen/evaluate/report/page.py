@@ -22,6 +22,7 @@ from minkgen.evaluate.report.blocks import (
     Curves,
     Pictures,
     Report,
+    Score,
     Section,
     Table,
     Timeline,
@@ -141,7 +142,7 @@ def _splits(report: Report) -> list[str]:
 
 
 def _missing(value: Cell) -> bool:
-    return value is None or (not isinstance(value, str) and math.isnan(value))
+    return value is None or (isinstance(value, int | float) and math.isnan(value))
 
 
 def _shown(value: Cell, digits: int) -> _Shown:
@@ -150,6 +151,8 @@ def _shown(value: Cell, digits: int) -> _Shown:
         return _Shown("–", "")
     if isinstance(value, str):
         return _Shown(value)
+    if isinstance(value, Score):
+        return _Shown(value.text, str(value.value))
     # Not repr, which names NumPy's types; and JavaScript reads no "inf".
     return _Shown(number(value, digits), str(value).replace("inf", "Infinity"))
 
