@@ -15,7 +15,7 @@ __all__ = ["ERAS", "STATES", "calendar_legend", "eras", "years"]
 
 # So many colours of states and of eras does page.css know.
 STATES, ERAS = 6, 6
-_PITCH, _CELL, _LEAST = 12, 11, 3.0
+_PITCH, _CELL, _LEAST = 12, 11, 2.0
 _TOP, _STRIP = 18, 6
 _SIZE = (54 * _PITCH, _TOP + 7 * _PITCH + _STRIP + 2)
 
@@ -120,9 +120,10 @@ def _day(day: CalendarDay, states: Sequence[str]) -> Markup:
 
 
 def _heights(counts: Sequence[int]) -> list[float]:
-    """Divide a square among the states; one slot of 96 would not be seen, so none gets too little."""
+    """Divide a square among the states; one slot of 96 is still seen."""
     heights = [max(_LEAST, _CELL * count / sum(counts)) if count else 0.0 for count in counts]
-    return [_CELL * height / sum(heights) for height in heights]
+    heights[heights.index(max(heights))] -= sum(heights) - _CELL
+    return heights
 
 
 def _strips(days: Sequence[CalendarDay], known: dict[str, int]) -> Iterator[Markup]:

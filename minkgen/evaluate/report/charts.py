@@ -46,8 +46,8 @@ def chart(curves: Curves, anchor: str) -> Markup:
         _description(curves),
         (_WIDTH, _HEIGHT),
         frame(x, y, curves.x.label, curves.y.label),
-        *(_mark(mark, x, place) for place, mark in enumerate(sorted(marks, key=lambda m: m.x))),
         *(_series(s, x, y, d, curves) for s, d in zip(lines, dashed, strict=True)),
+        *(_mark(mark, x, place) for place, mark in enumerate(sorted(marks, key=lambda m: m.x))),
         *([] if _anything(lines, x, y) else [_nothing()]),
     )
 
@@ -150,7 +150,7 @@ def _points(line: Series, x: Scale, y: Scale, curves: Curves) -> list[Markup]:
     for k in np.flatnonzero(seen):
         told = f"{line.name}\n{_told(curves.x, line.x[k])}\n{_told(curves.y, line.y[k])}"
         drawn.append(
-            element("circle", element("title", told), cx=places[k, 0], cy=places[k, 1], r=2.5)
+            element("circle", element("title", told), cx=places[k, 0], cy=places[k, 1], r=2.0)
         )
     return drawn
 

@@ -29,7 +29,7 @@ from minkgen.evaluate.report.blocks import (
 )
 from minkgen.evaluate.report.calendar import calendar_legend, years
 from minkgen.evaluate.report.charts import chart, legend
-from minkgen.evaluate.report.raster import data_address, raster
+from minkgen.evaluate.report.raster import data_address, is_broad, raster
 from minkgen.evaluate.report.svg import number, readable
 from minkgen.evaluate.report.timeline import timeline
 
@@ -101,6 +101,7 @@ def _environment() -> Environment:
         cell=_shown,
         chart=chart,
         data_address=data_address,
+        is_broad=is_broad,
         legend=legend,
         numeric_columns=_numeric_columns,
         raster=raster,

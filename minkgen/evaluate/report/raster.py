@@ -14,7 +14,7 @@ from minkgen.evaluate.report.charts import frame, left_margin
 from minkgen.evaluate.report.scales import Scale, fit_scale
 from minkgen.evaluate.report.svg import drawing, element, number
 
-__all__ = ["data_address", "raster"]
+__all__ = ["data_address", "is_broad", "raster"]
 
 Floats = npt.NDArray[np.floating]
 _TOP, _BOTTOM, _BAR_WIDTH = 10, 48, 14
@@ -24,6 +24,8 @@ _MOST_PIXELS = 840
 # Each cell that tells its value costs some 120 bytes, and must be large enough to be pointed at.
 _MOST_TOLD = 6000
 _COLOURS = "viridis"
+# Figures of many panels cannot be read at half of the page's width.
+_BROAD = 900
 
 
 def raster(block: RasterMap, anchor: str) -> Markup:
@@ -67,6 +69,11 @@ def data_address(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
+def is_broad(png: bytes) -> bool:
+    """Return whether a PNG image has so many columns that it needs the page's whole width."""
+    return int.from_bytes(png[16:20], "big") >= _BROAD
+
+
 def _painted(block: RasterMap, colours: Scale) -> npt.NDArray[np.uint8]:
     """Return red, green, blue and opacity; NaN is left to the page's background."""
     from matplotlib import colormaps  # on use: it reads its settings from HOME
@@ -100,7 +107,7 @@ def _png(painted: npt.NDArray[np.uint8]) -> bytes:
     from matplotlib.image import imsave
 
     stream = io.BytesIO()
-    imsave(stream, painted, format="png", metadata={"Software": None})
+    imsave(stream, painted, format="png")
     return stream.getvalue()
 
 

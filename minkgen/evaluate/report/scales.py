@@ -15,6 +15,8 @@ from minkgen.evaluate.report.svg import grouped, number, scientific
 __all__ = ["Scale", "Tick", "fit_scale", "time_ticks"]
 
 Floats = npt.NDArray[np.floating]
+# So many powers of ten need no 2 and 5 between them.
+_ENOUGH = 4
 Kind = Literal["linear", "log", "log1p"]
 
 
@@ -28,30 +30,37 @@ class Tick:
 
 @dataclass(frozen=True)
 class Scale:
-    """Values from `low` to `high`, drawn from pixel `start` to pixel `end`."""
+    """Values from `low` to `high`, drawn from pixel `start` to pixel `end`.
+
+    No tick is written between whole values, as of counts, if these are `whole`.
+    """
 
     kind: Kind
     low: float
     high: float
     start: float
     end: float
+    whole: bool = False
 
     def place(self, values: Floats | float) -> Floats:
         """Return pixels; NaN where a value has no place, as 0 on a logarithmic axis."""
         low, high = _transformed(self.kind, np.array([self.low, self.high]))
         share = (_transformed(self.kind, np.asarray(values, float)) - low) / (high - low)
-        return self.start + share * (self.end - self.start)
+        places: Floats = self.start + share * (self.end - self.start)
+        return places
 
     def ticks(self, gap: float) -> list[Tick]:
         """Return ticks that are at least `gap` pixels apart, in the order of their values."""
-        room = max(1, int(abs(self.end - self.start) / gap))
         if self.kind == "linear" or self._is_short():
-            return self._even_ticks(room)
+            return self._even_ticks(gap)
         chosen: list[tuple[float, float]] = []
-        for value in self._decades_first():
-            place = float(self.place(value))
-            if all(abs(place - other) >= gap for _, other in chosen):
-                chosen.append((value, place))
+        for multiple in (1, 2, 5):
+            if multiple > 1 and len(chosen) >= _ENOUGH:
+                break
+            for value in self._decades(multiple):
+                place = float(self.place(value))
+                if all(abs(place - other) >= gap for _, other in chosen):
+                    chosen.append((value, place))
         return [Tick(place, _label(value)) for value, place in sorted(chosen)]
 
     def _is_short(self) -> bool:
@@ -60,25 +69,34 @@ class Scale:
             return self.high / self.low < 10.0
         return self.high < 5.0
 
-    def _even_ticks(self, room: int) -> list[Tick]:
-        step = _even_step(self.high - self.low, room)
-        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+    def _even_ticks(self, gap: float) -> list[Tick]:
+        room = max(1, int(abs(self.end - self.start) / gap))
+        step = max(_even_step(self.high - self.low, room), 1.0 if self.whole else 0.0)
+        first, last, places = self._multiples(step)
+        # Even values come nearer to each other along a logarithmic axis, however short it is.
+        while len(places) > 2 and np.abs(np.diff(places)).min() < 0.99 * gap:
+            step = _even_step(1.01 * step, 1)
+            first, last, places = self._multiples(step)
         decimals = max(0, -math.floor(math.log10(step)))
         if max(abs(self.low), abs(self.high)) >= 1e6 or decimals > 4:
             labels = [number(k * step, 3) for k in range(first, last + 1)]
         else:
             labels = [grouped(f"{k * step:.{decimals}f}") for k in range(first, last + 1)]
-        places = self.place(step * np.arange(first, last + 1))
         return [Tick(float(p), text) for p, text in zip(places, labels, strict=True)]
 
-    def _decades_first(self) -> list[float]:
-        """Return candidates inside the axis by rank: 0, powers of ten, then 2 and 5 times these."""
+    def _multiples(self, step: float) -> tuple[int, int, Floats]:
+        """Return the first and last multiple of a step on the axis, and where all of them are."""
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        return first, last, self.place(step * np.arange(first, last + 1))
+
+    def _decades(self, multiple: int) -> list[float]:
+        """Return multiples of powers of ten on the axis; beside the first of log1p, 0."""
         smallest = self.low if self.kind == "log" else 1.0
         powers = range(math.floor(math.log10(smallest)), math.floor(math.log10(self.high)) + 1)
-        ranked = [m * 10.0**power for m in (1, 2, 5) for power in powers]
-        zero = [0.0] if self.kind == "log1p" else []
-        slack = 1e-9 * self.high
-        return zero + [v for v in ranked if self.low - slack <= v <= self.high + slack]
+        zero = [0.0] if self.kind == "log1p" and multiple == 1 else []
+        values = (multiple * 10.0**power for power in powers)
+        low, high = self.low * (1 - 1e-9), self.high * (1 + 1e-9)
+        return zero + [value for value in values if low <= value <= high]
 
 
 def fit_scale(kind: Kind, values: Floats, start: float, end: float) -> Scale:
@@ -101,15 +119,17 @@ def fit_scale(kind: Kind, values: Floats, start: float, end: float) -> Scale:
             kind, 1.0 if kind == "log" else 0.0, 10.0 if kind == "log" else 1.0, start, end
         )
     low, high = float(seen.min()), float(seen.max())
+    # Shares may all be 0 and 1, too; counts of such a kind lose nothing by ticks between them.
+    whole = high - low >= 2.0 and bool((seen == np.round(seen)).all())
     if kind == "log1p":
-        return Scale(kind, 0.0, high if high > 0.0 else 1.0, start, end)
+        return Scale(kind, 0.0, high if high > 0.0 else 1.0, start, end, whole)
     if kind == "log":
         return Scale(kind, *((low, high) if low < high else (low / 2, high * 2)), start, end)
     if 0.0 < low < 0.3 * high:
         low = 0.0
     if low == high:
         low, high = (low - 0.5 * abs(low), high + 0.5 * abs(high)) if low else (0.0, 1.0)
-    return Scale(kind, low, high, start, end)
+    return Scale(kind, low, high, start, end, whole)
 
 
 def _transformed(kind: Kind, values: Floats) -> Floats:
@@ -118,7 +138,7 @@ def _transformed(kind: Kind, values: Floats) -> Floats:
             return np.where(values > 0.0, np.log(values), np.nan)
         if kind == "log1p":
             return np.where(values >= 0.0, np.log1p(values), np.nan)
-    return values
+    return np.asarray(values, float)
 
 
 def _even_step(length: float, room: int) -> float:
@@ -131,8 +151,8 @@ def _label(value: float) -> str:
     """Return a value of a logarithmic axis, which is 0 or 1, 2 or 5 times a power of ten."""
     if value == 0.0:
         return "0"
-    if 1e-4 <= value < 1e5:
-        return f"{value:.4f}".rstrip("0").rstrip(".")
+    if 1e-3 <= value < 1e5:
+        return grouped(f"{value:.4f}".rstrip("0").rstrip("."))
     return scientific(value, 1).removeprefix("1·")
 
 
@@ -148,7 +168,7 @@ def time_ticks(start: datetime, end: datetime, room: int) -> list[tuple[datetime
         if hours / step <= room:
             return _round_hours(start, end, step)
     for months in _STEPS_MONTHS:
-        if hours / (months * 30.4 * _DAY) <= room:
+        if hours / (months * 30.44 * _DAY) <= room:
             return _round_months(start, end, months)
     return _round_months(start, end, 240)
 

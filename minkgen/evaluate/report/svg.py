@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from numbers import Integral
+from typing import Any
 
+import numpy as np
 from markupsafe import Markup, escape
 
 __all__ = ["THIN_SPACE", "drawing", "element", "grouped", "number", "readable", "scientific"]
@@ -83,17 +84,20 @@ def grouped(text: str) -> str:
     return (whole + point + rest).replace("-", "−")
 
 
-def number(value: float, digits: int = 3) -> str:
+def number(value: float | np.integer[Any], digits: int = 3) -> str:
     """Return a number for a reader: whole ones in full, others with so many significant digits.
 
-    Digits before the point are never rounded away below a million.
+    Digits before the point are never rounded away below a million, and zeros at the end are left
+    out from the fourth digit on.
 
     Examples
     --------
     >>> number(1234567).replace(THIN_SPACE, " "), number(0.5), number(1234.56), number(1.5e-7)
     ('1 234 567', '0.500', '1235', '1.50·10⁻⁷')
+    >>> number(3.895, 8), number(95.0, 8)
+    ('3.895', '95.0')
     """
-    if isinstance(value, Integral):
+    if isinstance(value, int | np.integer):
         return grouped(str(int(value)))
     value = float(value)
     if math.isnan(value):
@@ -104,8 +108,15 @@ def number(value: float, digits: int = 3) -> str:
         return "0"
     if 1e-4 <= abs(value) < 1e6:
         exponent = math.floor(math.log10(abs(value)))
-        return grouped(f"{value:.{max(0, digits - 1 - exponent)}f}")
+        return grouped(_shortened(f"{value:.{max(0, digits - 1 - exponent)}f}", 2 - exponent))
     return scientific(value, digits)
+
+
+def _shortened(text: str, decimals: int) -> str:
+    """Return a decimal number without zeros at its end, but with at least so many decimals."""
+    whole, point, rest = text.partition(".")
+    kept = max(len(rest.rstrip("0")), min(decimals, len(rest)))
+    return whole + point + rest[:kept] if kept > 0 else whole
 
 
 def scientific(value: float, digits: int) -> str:
