@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minkgen.errors import StoreError
-from minkgen.grid import GRIDS, Grid
-from minkgen.products import PRODUCTS
+from minkgen.grid import OWN_GRID, Grid
+from minkgen.products import GROUPS, OWN
 from minkgen.recipe import FlagRules
 from minkgen.store.composites import held_products, open_composites
 from minkgen.store.files import read_json
@@ -113,15 +113,15 @@ class Contents:
     @property
     def ledger(self) -> StoreReport | None:
         """The account of the composites that the snapshot is made of, or of the first ones."""
-        group = {PRODUCTS[ledger.product].group: ledger for ledger in self.ledgers}
+        group = {GROUPS[ledger.product]: ledger for ledger in self.ledgers}
         return group.get(self.paths.group)
 
     @property
     def grid(self) -> Grid | None:
-        """The grid of the composites; None where nobody knows it any more."""
+        """The grid of the composites and tiles; None where there is neither."""
         if self.ledger is not None:
             return open_composites(self.paths).grid
-        return GRIDS.get(self.metadata.get("grid", ""))
+        return None if self.snapshot is None else self.snapshot.grid
 
     @property
     def attribution(self) -> str:
@@ -182,8 +182,10 @@ def open_contents(store: Path, progress: Progress) -> Contents:
     recipe = {} if snapshot is None else snapshot.metadata["recipe"]
     rules = FlagRules.model_validate(recipe.get("flags", {}))
     used = recipe.get("product", held[0] if held else "RATE")
+    if snapshot is not None and snapshot.metadata["grid"] == OWN_GRID:
+        used = OWN
     return Contents(
-        paths=StorePaths(store, PRODUCTS[used].group),
+        paths=StorePaths(store, GROUPS[used]),
         ledgers=tuple(inspect_store(store, product, progress, rules=rules) for product in held),
         snapshot=snapshot,
     )

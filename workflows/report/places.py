@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minkgen.evaluate.report.blocks import RasterMap, Section
+from minkgen.grid import Grid
 from minkgen.store.composites import open_composites
 from minkgen.workflows.report.contents import Contents, SplitSamples
 
@@ -94,34 +95,25 @@ def _coverage(contents: Contents) -> _Coverage | None:
     return _Coverage(covered / np.float32(frames), frames) if frames else None
 
 
-def _tile_cells(contents: Contents) -> _Cells:
+def _tile_cells(contents: Contents, grid: Grid) -> _Cells:
     """Return a cell for every position of a tile, or for several where there are very many."""
     tiles, size = contents.recipe["tiles"], int(contents.metadata["tile_size"])
-    first_row, first_column = (int(value) for value in tiles["offset"])
-    grid = contents.grid
-    if grid is not None:
-        last = grid.height - size, grid.width - size
-    else:
-        columns = list(contents.samples.values())
-        last = max(s.row.max() for s in columns), max(s.column.max() for s in columns)
-    stride = int(tiles["stride"])
-    positions = max((last[0] - first_row) // stride, (last[1] - first_column) // stride) + 1
+    stride, first = int(tiles["stride"]), (int(tiles["offset"][0]), int(tiles["offset"][1]))
+    # From the first tile's corner to that of the last one that fits.
+    height, width = grid.height - size - first[0], grid.width - size - first[1]
+    positions = max(height, width) // stride + 1
     pixels = stride * -(-positions // MOST_CELLS)
-    rows, columns_ = (
-        (int(end) - start) // pixels + 1
-        for end, start in zip(last, (first_row, first_column), strict=True)
-    )
-    return _Cells((first_row, first_column), pixels, (rows, columns_))
+    return _Cells(first, pixels, (height // pixels + 1, width // pixels + 1))
 
 
 def _sample_maps(contents: Contents, coverage: _Coverage | None) -> list[RasterMap]:
-    if not contents.samples:
+    grid = contents.grid
+    if not contents.samples or grid is None:
         return []
-    cells = _tile_cells(contents)
+    cells = _tile_cells(contents, grid)
     counts = {split: cells.count(samples) for split, samples in contents.samples.items()}
     covered = None if coverage is None else cells.mean(coverage.share) > 0
-    pixel_km = float(contents.metadata["pixel_km"])
-    side = f"{cells.pixels * pixel_km:g} km"
+    side = f"{cells.pixels * grid.pixel_km:g} km"
     note = f"A cell is {side} wide and counts the tiles whose north-west corner lies in it. " + (
         "Empty cells have no sample; the composites are not there to say which are covered."
         if covered is None
@@ -134,7 +126,7 @@ def _sample_maps(contents: Contents, coverage: _Coverage | None) -> list[RasterM
         RasterMap(
             f"Samples {title}",
             np.where((count > 0) | (False if covered is None else covered), count, np.nan),
-            cells.extent_km(pixel_km),
+            cells.extent_km(grid.pixel_km),
             "samples",
             note,
         )
