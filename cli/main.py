@@ -20,6 +20,7 @@ _VERBS = (
     "rebuild",
     "inspect",
     "show",
+    "report",
     "verify",
     "store",
     "train",

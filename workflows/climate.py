@@ -23,6 +23,7 @@ from minkgen.gamma.floors import (
     given_floor,
     percentile_floor,
 )
+from minkgen.gamma.histogram import ExactHistogram
 from minkgen.gamma.pairs import persistence_pairs
 from minkgen.gamma.thresholds import (
     Thresholds,
@@ -324,7 +325,7 @@ def _fit(fit: ClimateFit, counted: DayClimate) -> dict[str, Any]:
         "components": fit_floor(persistence.components, counted.components),
         "holes": fit_floor(persistence.holes, counted.holes),
     }
-    histograms = {
+    histograms: dict[str, ExactHistogram] = {
         "wet_values": counted.values,
         "components_lifetimes": counted.components,
         "holes_lifetimes": counted.holes,
@@ -333,10 +334,7 @@ def _fit(fit: ClimateFit, counted: DayClimate) -> dict[str, Any]:
         "thresholds": fit_thresholds(fit.recipe, counted.values).as_dict(),
         "floors": {name: floor.as_dict() for name, floor in floors.items()},
         "normalisation": fit.normalisation,
-        "histograms": {
-            name: {"values": histogram.values.tolist(), "counts": histogram.counts.tolist()}
-            for name, histogram in histograms.items()
-        },
+        "histograms": {name: histogram.as_dict() for name, histogram in histograms.items()},
     }
 
 

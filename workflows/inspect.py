@@ -37,6 +37,7 @@ __all__ = [
     "SnapshotReport",
     "StoreReport",
     "draw_report",
+    "inspect_snapshots",
     "inspect_store",
 ]
 
@@ -67,7 +68,7 @@ class DayReport:
     eras : mapping of datetime to str
         Of every ok slot; `UNKNOWN_ERA` where the frame table does not have it.
     flags : mapping of datetime to tuple of str
-        Of the ok slots that raise any, by the default rules.
+        Of the ok slots that raise any.
     sources : tuple of str
         Who made each ok slot that is in the frame table.
     """
@@ -170,11 +171,13 @@ class StoreReport:
 
 
 def inspect_store(
-    store: str | Path, product: str | None = None, progress: Progress | None = None
+    store: str | Path,
+    product: str | None = None,
+    progress: Progress | None = None,
+    *,
+    rules: FlagRules = _RULES,
 ) -> StoreReport:
     """Read the ledgers, the frame tables and the snapshots of a store, and no composite.
-
-    Flags are those of the default rules, whatever the recipe of the store says.
 
     Parameters
     ----------
@@ -182,6 +185,8 @@ def inspect_store(
     product : {"RATE", "ACRR", "DBZH", "OWN"}, optional
         Whose composites; by default the first of them that the store has.
     progress : Progress, optional
+    rules : FlagRules, optional
+        Of flags; the default ones, whatever the recipe of the store says.
 
     Returns
     -------
@@ -201,7 +206,7 @@ def inspect_store(
     progress.stage("read ledgers", len(days))
     reports = []
     for day in days:
-        reports.append(_inspect_day(paths, day, composites.product.step))
+        reports.append(_inspect_day(paths, day, composites.product.step, rules))
         progress.advance(1, f"{day}")
     return StoreReport(
         store=paths.root,
@@ -211,7 +216,7 @@ def inspect_store(
         products=held,
         years=(composites.first_year, composites.last_year),
         days=tuple(reports),
-        snapshots=tuple(_snapshots(paths)),
+        snapshots=inspect_snapshots(paths),
         builds=tuple(_builds(paths)),
     )
 
@@ -231,7 +236,7 @@ def _ledger_days(paths: StorePaths) -> list[date]:
     return sorted(days)
 
 
-def _inspect_day(paths: StorePaths, day: date, step: timedelta) -> DayReport:
+def _inspect_day(paths: StorePaths, day: date, step: timedelta, rules: FlagRules) -> DayReport:
     slots = dict(sorted(read_ledger(paths, day).slots.items()))
     for time, slot in slots.items():
         position = _position(time, step)
@@ -246,7 +251,7 @@ def _inspect_day(paths: StorePaths, day: date, step: timedelta) -> DayReport:
     rows = _frame_rows(paths, day)
     ok = [time for time, slot in slots.items() if slot.state == "ok"]
     described = [time for time in ok if time in rows]
-    flags = flags_of([rows[time] for time in described], _RULES)
+    flags = flags_of([rows[time] for time in described], rules)
     return DayReport(
         day=day,
         slots=slots,
@@ -280,17 +285,28 @@ def _frame_rows(paths: StorePaths, day: date) -> dict[datetime, dict[str, Any]]:
     return {row["time"].astimezone(UTC): row for row in rows}
 
 
-def _snapshots(paths: StorePaths) -> Iterable[SnapshotReport]:
-    current = paths.current.resolve()
-    for path in sorted(paths.features.glob("[!.]*.zarr")):
-        snapshot = open_snapshot(paths.root, path.name)
-        yield SnapshotReport(
-            name=snapshot.name,
-            current=path.resolve() == current,
-            rows={split: snapshot.rows(split) for split in SPLITS},
-            thresholds=len(snapshot.thresholds),
-            size_bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
-        )
+def inspect_snapshots(paths: StorePaths) -> tuple[SnapshotReport, ...]:
+    """Return the published snapshots of a store, by name.
+
+    Raises
+    ------
+    StoreError
+        If one of them cannot be read.
+    """
+    return tuple(
+        _inspect_snapshot(paths, path) for path in sorted(paths.features.glob("[!.]*.zarr"))
+    )
+
+
+def _inspect_snapshot(paths: StorePaths, path: Path) -> SnapshotReport:
+    snapshot = open_snapshot(paths.root, path.name)
+    return SnapshotReport(
+        name=snapshot.name,
+        current=path.resolve() == paths.current.resolve(),
+        rows={split: snapshot.rows(split) for split in SPLITS},
+        thresholds=len(snapshot.thresholds),
+        size_bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+    )
 
 
 def _builds(paths: StorePaths) -> Iterable[BuildReport]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from minkgen.errors import InputError, StoreError
 from minkgen.evaluate.figures import as_png
-from minkgen.evaluate.figures.quick_look import TileLook, quick_look
+from minkgen.evaluate.figures.quick_look import TileLook, outlined_places, quick_look
 from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.gamma.matrix import gamma_matrix
 from minkgen.opera.conversion import rain_rate_of
@@ -30,8 +30,6 @@ __all__ = ["Look", "look_at_file", "look_at_store"]
 # Where no snapshot says which: decades and halves of them.
 DEFAULT_THRESHOLDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 DEFAULT_SIZE, DEFAULT_DRIZZLE_MM_H = 128, 0.1
-# Places of the outlined thresholds, as shares of the way from the lowest to the highest.
-OUTLINED = (0.0, 0.5, 0.8)
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -228,13 +226,12 @@ def _tile(
         min_persistence=measure.floors,
         essential=measure.essential,
     )
-    last = len(measure.thresholds) - 1
     return TileLook(
         row=row,
         column=column,
         rain_rate=cut,
         thresholds=np.asarray(measure.thresholds, np.float32),
-        outlined=tuple(sorted({round(share * last) for share in OUTLINED})),
+        outlined=outlined_places(len(measure.thresholds)),
         functionals=FUNCTIONALS,
         gamma=np.asarray(gamma),
     )

@@ -11,7 +11,14 @@ import numpy.typing as npt
 
 from minkgen.evaluate.metrics import EmulatorStatistics
 
-__all__ = ["WET_CLASSES", "merge_classes", "statistics_by_class", "wet_classes", "whole"]
+__all__ = [
+    "WET_CLASSES",
+    "classes_of",
+    "merge_classes",
+    "statistics_by_class",
+    "wet_classes",
+    "whole",
+]
 
 # As the benchmark has them; a class holds its upper edge.
 _EDGES = (0.0, 0.02, 0.10, 0.30, 0.60, 1.0)
@@ -41,8 +48,18 @@ def wet_classes(rain_rate: npt.NDArray[np.floating], drizzle_mm_h: float) -> npt
     >>> WET_CLASSES[wet_classes(tile, 0.1)[0]]
     '2-10 %'
     """
-    fraction = (rain_rate >= np.float32(drizzle_mm_h)).mean(axis=(1, 2))
-    places: npt.NDArray[np.intp] = np.searchsorted(_EDGES[1:-1], fraction, side="left")
+    return classes_of((rain_rate >= np.float32(drizzle_mm_h)).mean(axis=(1, 2)))
+
+
+def classes_of(wet_fraction: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
+    """Return the place in `WET_CLASSES` of every wet fraction.
+
+    Examples
+    --------
+    >>> classes_of(np.array([0.0, 0.02, 0.03, 1.0])).tolist()
+    [0, 0, 1, 4]
+    """
+    places: npt.NDArray[np.intp] = np.searchsorted(_EDGES[1:-1], wet_fraction, side="left")
     return places
 
 

@@ -19,6 +19,7 @@ from minkgen.errors import EmptySplitError, InputError
 from minkgen.gamma.histogram import ExactHistogram, exact_level
 
 __all__ = [
+    "STEPS_PER_UNIT",
     "Floor",
     "LifetimeHistogram",
     "elbow_floor",
@@ -47,6 +48,8 @@ class LifetimeHistogram(ExactHistogram):
     >>> LifetimeHistogram.from_pairs(pairs).values
     array([ 20, 200])
     """
+
+    value_type = np.int64
 
     @classmethod
     def from_pairs(cls, pairs: npt.NDArray[np.float32]) -> Self:

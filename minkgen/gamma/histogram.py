@@ -7,9 +7,10 @@ and quantiles of the merged histogram are those of the whole population.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +69,8 @@ class ExactHistogram:
         If the arrays do not describe a histogram.
     """
 
+    value_type: ClassVar[type[np.generic]] = np.float64
+
     values: npt.NDArray[Any]
     counts: npt.NDArray[np.int64]
 
@@ -98,6 +101,26 @@ class ExactHistogram:
     def total(self) -> int:
         """Number of values that were counted."""
         return int(self.counts.sum())
+
+    def as_dict(self) -> dict[str, list[Any]]:
+        """Return plain lists, exact: every float32 is a float64."""
+        return {"values": self.values.tolist(), "counts": self.counts.tolist()}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Rebuild a histogram from `as_dict`, bit for bit.
+
+        Parameters
+        ----------
+        plain : mapping
+            What `as_dict` returned, also after a round trip through JSON.
+
+        Returns
+        -------
+        same type
+            The same histogram.
+        """
+        return cls(np.array(plain["values"], cls.value_type), np.array(plain["counts"], np.int64))
 
     def merge(self, *others: Self) -> Self:
         """Add up histograms; the order does not matter.

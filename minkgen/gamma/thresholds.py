@@ -93,6 +93,8 @@ class ValueHistogram(ExactHistogram):
     (8, np.float32(0.2))
     """
 
+    value_type = np.float32
+
     @classmethod
     def from_values(cls, values: npt.NDArray[np.float32]) -> Self:
         """Count the values of an array of any shape.

@@ -30,7 +30,7 @@ PATHS = list(commands(cli, ("minkgen",)))
 
 def test_all_verbs_are_there() -> None:
     verbs = {path[1] for path in PATHS if len(path) == 2}
-    data, learning = "ingest compute rebuild inspect show verify store", "train evaluate"
+    data, learning = "ingest compute rebuild inspect show report verify store", "train evaluate"
     others = "demo bench doctor completion"
     assert verbs == set(f"{data} {learning} {others}".split())
 

@@ -20,6 +20,8 @@ from matplotlib.image import imread
 
 import minkgen
 from minkgen.errors import InputError, StoreError, TrainingError
+from minkgen.evaluate.results.superres import superres_headline, superres_tables
+from minkgen.evaluate.results.surrogates import run_lines
 from minkgen.gamma.matrix import gamma_matrix
 from minkgen.recipe import Recipe
 from minkgen.store.snapshot import open_snapshot
@@ -31,8 +33,6 @@ from minkgen.workflows.evaluate.superres import spans as spans_module
 from minkgen.workflows.evaluate.superres.scores import score_models
 from minkgen.workflows.evaluate.superres.storms import chosen_rows, read_storms
 from minkgen.workflows.evaluate.superres.subject import Days, open_superres_subject
-from minkgen.workflows.evaluate.superres.tables import superres_headline, superres_tables
-from minkgen.workflows.evaluate.tables import run_lines
 from minkgen.workflows.progress import Silent
 from minkgen.workflows.superres import train_superres
 

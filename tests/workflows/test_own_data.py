@@ -16,6 +16,7 @@ from click.testing import CliRunner
 import minkgen
 from minkgen.cli.main import cli
 from minkgen.errors import RecipeError, SourceError, StoreError
+from minkgen.evaluate.report.blocks import Calendar, RasterMap, Table
 from minkgen.grid import TEST_2KM
 from minkgen.recipe import Recipe
 from minkgen.recipe_file import load_recipe
@@ -27,6 +28,9 @@ from minkgen.workflows.derived import plan_from_snapshot
 from minkgen.workflows.ingest import bring_own_fields, ingest
 from minkgen.workflows.inspect import draw_report, inspect_store
 from minkgen.workflows.progress import Silent
+from minkgen.workflows.report.contents import open_contents
+from minkgen.workflows.report.ledger import ledger_section
+from minkgen.workflows.report.places import places_section
 from minkgen.workflows.show import look_at_store
 from minkgen.workflows.verify.run import verify_store
 from tests.own.made_up import START, Float32, dataset, rain
@@ -277,3 +281,23 @@ def test_no_store_is_made_of_files_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such file of rain fields"):
         ingest(recipe)
     assert not (tmp_path / "store" / "own_rain_rate.json").exists()
+
+
+def test_the_report_has_their_grid_and_their_samples(store: Path) -> None:
+    contents = open_contents(store, Silent())
+    ledger, places = ledger_section(contents), places_section(contents)
+    assert ledger is not None
+    assert places is not None
+    calendar, eras, *_ = ledger.blocks
+    assert isinstance(calendar, Calendar)
+    assert calendar.title.startswith("OWN on own")
+    assert isinstance(eras, Table)
+    assert eras.rows[0].cells[0] == "OWN"
+    samples, coverage = places.blocks[0], places.blocks[-1]
+    assert isinstance(samples, RasterMap)
+    assert isinstance(coverage, RasterMap)
+    assert samples.values.shape == (2, 3)
+    snapshot = open_snapshot(store)
+    assert np.nansum(samples.values) == sum(snapshot.rows(split) for split in SPLITS)
+    assert samples.extent_km == (WIDTH * snapshot.pixel_km, HEIGHT * snapshot.pixel_km)
+    assert contents.attribution == "Data: Radar of the university, CC BY 4.0"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minkgen.evaluate.figures import GammaCase, as_png, gamma_curves
+from minkgen.evaluate.results.surrogates import headline, score_tables
 from minkgen.evaluate.tables import columns_of, table_csv, table_json
 from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.learn.data import TileReader
@@ -21,7 +22,6 @@ from minkgen.workflows.evaluate.fidelity import evaluate_fidelity
 from minkgen.workflows.evaluate.scores import ScoredSubject, score_subject
 from minkgen.workflows.evaluate.subject import Subject, open_subject
 from minkgen.workflows.evaluate.surrogates import predict_functionals
-from minkgen.workflows.evaluate.tables import headline, score_tables
 from minkgen.workflows.progress import Progress, Silent
 
 __all__ = ["EvaluateResult", "evaluate_emulator"]

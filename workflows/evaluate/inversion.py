@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from minkgen.errors import InputError
 from minkgen.evaluate.figures import InversionCase, as_png, inverted_fields, line_of
 from minkgen.evaluate.metrics import EmulatorStatistics, emulator_scores
+from minkgen.evaluate.results.surrogates import inversion_table
 from minkgen.evaluate.spectra import radial_spectrum, spectral_ratio, wavelengths_km
 from minkgen.learn.inversion import InversionSettings, invert
 from minkgen.learn.surrogate import Surrogate
@@ -23,7 +24,6 @@ from minkgen.workflows.evaluate.exact import drizzle_zeroed
 from minkgen.workflows.evaluate.fidelity import spread_tiles
 from minkgen.workflows.evaluate.subject import Subject, open_subject
 from minkgen.workflows.evaluate.surrogates import Tempered
-from minkgen.workflows.evaluate.tables import inversion_table
 from minkgen.workflows.progress import Progress, Silent
 
 __all__ = ["evaluate_inversion"]

@@ -9,13 +9,13 @@ import numpy as np
 
 from minkgen.evaluate.figures import ResponseCurves, as_png, response_of_a_cell
 from minkgen.evaluate.mechanism import FACTORS, cell_test, response_shares, threshold_to_cross
+from minkgen.evaluate.results.surrogates import mechanism_table
 from minkgen.learn.fidelity import attribution
 from minkgen.recipe import Recipe
 from minkgen.store.files import write_bytes, write_json
 from minkgen.workflows.evaluate.emulator import EvaluateResult
 from minkgen.workflows.evaluate.subject import open_subject
 from minkgen.workflows.evaluate.surrogates import predict_functionals
-from minkgen.workflows.evaluate.tables import mechanism_table
 from minkgen.workflows.progress import Progress, Silent
 
 __all__ = ["evaluate_mechanism"]

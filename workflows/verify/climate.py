@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from minkgen.errors import StoreError
 from minkgen.gamma.floors import LifetimeHistogram
+from minkgen.gamma.histogram import ExactHistogram
 from minkgen.gamma.pairs import persistence_pairs
 from minkgen.gamma.thresholds import Thresholds, ValueHistogram
 from minkgen.recipe import digest
@@ -69,7 +70,7 @@ def thresholds(view: StoreView) -> Finding:
     if (name := _kept_of(view)) is not None:
         return _same_as(view, name, "thresholds")
     faults, path, climate = Faults(), *_climate(view)
-    wet = _values(climate["histograms"]["wet_values"])
+    wet = ValueHistogram.from_dict(climate["histograms"]["wet_values"])
     expected = fit_thresholds(view.recipe, wet).as_dict()
     recorded = view.snapshot.metadata["thresholds"]
     for key in sorted(expected.keys() | recorded.keys()):
@@ -84,7 +85,7 @@ def floors(view: StoreView) -> Finding:
     faults, path, climate, total = Faults(), *_climate(view), 0
     persistence, recorded = view.recipe.persistence, view.snapshot.metadata["floors"]
     for name, choice in (("components", persistence.components), ("holes", persistence.holes)):
-        lifetimes = _lifetimes(climate["histograms"][f"{name}_lifetimes"])
+        lifetimes = LifetimeHistogram.from_dict(climate["histograms"][f"{name}_lifetimes"])
         total += lifetimes.total
         expected = fit_floor(choice, lifetimes).as_dict()
         faults.equal(f"{path.name} {name}", got=recorded[name], expected=expected)
@@ -116,13 +117,13 @@ def histograms(view: StoreView) -> Finding:
         return not_applicable("asked for with --deep: all training tiles are measured")
     faults, path, climate = Faults(), *_climate(view)
     values, components, holes, count = _count_anew(view)
-    counted: dict[str, tuple[Any, Any]] = {
-        "wet_values": (_values, values),
-        "components_lifetimes": (_lifetimes, components),
-        "holes_lifetimes": (_lifetimes, holes),
+    counted: dict[str, ExactHistogram] = {
+        "wet_values": values,
+        "components_lifetimes": components,
+        "holes_lifetimes": holes,
     }
-    for name, (read, expected) in counted.items():
-        found = read(climate["histograms"][name])
+    for name, expected in counted.items():
+        found = type(expected).from_dict(climate["histograms"][name])
         got = f"{found.total} in {len(found.values)} bins"
         wanted = f"{expected.total} in {len(expected.values)} bins"
         faults.require(found == expected, f"{path.name} {name}", got, wanted)
@@ -134,8 +135,8 @@ def _count_anew(
 ) -> tuple[ValueHistogram, LifetimeHistogram, LifetimeHistogram, int]:
     wet = np.flatnonzero(view.column("train", "wet_fraction") > 0)
     drawn = wet[draw_lifetimes(wet_rows(view.rows("train")), view.recipe)]
-    values = _values({"values": [], "counts": []})
-    lifetimes = [_lifetimes({"values": [], "counts": []}) for _ in range(2)]
+    values = ValueHistogram.from_values(np.empty(0, np.float32))
+    lifetimes = [LifetimeHistogram.from_pairs(np.empty((0, 2), np.float32)) for _ in range(2)]
     array = view.array("train", "rain_rate")
     for first in range(0, array.shape[0], _AT_ONCE):
         tiles = np.asarray(array[first : first + _AT_ONCE])
@@ -195,18 +196,6 @@ def _climate(view: StoreView) -> tuple[Path, dict[str, Any]]:
     metadata = view.snapshot.metadata
     fits = [each for each in alike if each[1]["thresholds"] == metadata["thresholds"]]
     return (fits or alike)[-1]
-
-
-def _values(plain: dict[str, Any]) -> ValueHistogram:
-    return ValueHistogram(
-        np.array(plain["values"], np.float32), np.array(plain["counts"], np.int64)
-    )
-
-
-def _lifetimes(plain: dict[str, Any]) -> LifetimeHistogram:
-    return LifetimeHistogram(
-        np.array(plain["values"], np.int64), np.array(plain["counts"], np.int64)
-    )
 
 
 def _time(text: str) -> datetime:

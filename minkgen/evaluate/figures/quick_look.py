@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["TileLook", "quick_look"]
+__all__ = ["TileLook", "outlined_places", "quick_look", "sample_look"]
 
 MISSING_COLOUR = "#B5B5B5"
 # A map is drawn with no more pixels than a screen has; showers must not fall between them.
@@ -29,6 +29,8 @@ MOST_PIXELS = 1100
 OUTLINE_COLOUR = "#D55E00"
 # Of the excursion sets that are outlined, from the lowest threshold to the highest.
 CONTOUR_COLOURS = ("#000000", "#0072B2", "#D55E00")
+# Places of the outlined thresholds, as shares of the way from the lowest to the highest.
+OUTLINED = (0.0, 0.5, 0.8)
 PANELS = ("area", "perimeter", "components", "holes")
 
 FloatArray = npt.NDArray[np.floating]
@@ -61,6 +63,17 @@ class TileLook:
     outlined: tuple[int, ...]
     functionals: Sequence[str]
     gamma: FloatArray
+
+
+def outlined_places(count: int) -> tuple[int, ...]:
+    """Return which of so many thresholds have their excursion sets outlined.
+
+    Examples
+    --------
+    >>> outlined_places(21)
+    (0, 10, 16)
+    """
+    return tuple(sorted({round(share * (count - 1)) for share in OUTLINED}))
 
 
 def quick_look(
@@ -100,6 +113,28 @@ def quick_look(
     _draw_outline(left, rain_rate.shape, tile, pixel_km)
     _label(above, right, _draw_tile(right, tile, pixel_km))
     _draw_gamma(below, tile)
+    return figure
+
+
+def sample_look(tile: TileLook, *, pixel_km: float, attribution: str) -> Figure:
+    """Draw a tile with the outlines of excursion sets, and its γ beside it.
+
+    Parameters
+    ----------
+    tile : TileLook
+    pixel_km : float
+    attribution : str
+        Source and licence of the data, printed at the foot.
+
+    Returns
+    -------
+    Figure
+    """
+    figure = new_figure(7.8, 3.9, attribution)
+    left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(1.0, 1.15)))
+    axes = left.subplots()
+    _label(left, axes, _draw_tile(axes, tile, pixel_km))
+    _draw_gamma(right, tile, rows=2)
     return figure
 
 
@@ -166,9 +201,9 @@ def _draw_tile(axes: Axes, tile: TileLook, pixel_km: float) -> ScalarMappable:
     return image
 
 
-def _draw_gamma(figure: SubFigure, tile: TileLook) -> None:
-    axes = np.asarray(figure.subplots(1, len(PANELS)))
-    for panel, name in zip(axes, PANELS, strict=True):
+def _draw_gamma(figure: SubFigure, tile: TileLook, rows: int = 1) -> None:
+    axes = np.asarray(figure.subplots(rows, len(PANELS) // rows))
+    for panel, name in zip(axes.flat, PANELS, strict=True):
         values = tile.gamma[list(tile.functionals).index(name)]
         panel.plot(tile.thresholds, values, **TRUE_LINE, markersize=3)
         for colour, place in zip(CONTOUR_COLOURS, tile.outlined, strict=False):

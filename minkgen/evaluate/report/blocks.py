@@ -27,6 +27,7 @@ __all__ = [
     "RasterMap",
     "Report",
     "Row",
+    "Score",
     "Section",
     "Series",
     "Span",
@@ -36,7 +37,17 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.floating]
-Cell = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number with the text that is shown of it; it is sorted by its value."""
+
+    value: float
+    text: str
+
+
+Cell = str | int | float | Score | None
 
 
 @dataclass(frozen=True)
@@ -138,13 +149,17 @@ class Calendar:
 
 @dataclass(frozen=True)
 class RasterMap:
-    """Values on a grid, row 0 in the north; NaN is left empty. `extent_km` is (width, height)."""
+    """Values on a grid, row 0 in the north; NaN is left empty. `extent_km` is (width, height).
+
+    `label` names the values with their unit, and `scale` says how colours are spread over them.
+    """
 
     title: str
     values: Floats
     extent_km: tuple[float, float]
     label: str
     note: str = ""
+    scale: Literal["linear", "log", "log1p"] = "linear"
 
 
 @dataclass(frozen=True)

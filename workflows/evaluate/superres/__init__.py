@@ -1,7 +1,7 @@
 """Evaluate super-resolution: scores, tables and figures of models on one split of a snapshot.
 
 `models` loads them by name, `subject` is what is evaluated, `scores` passes over the split,
-`storms` keeps what figures show, `tables` and `figures` are made from what was saved.
+`storms` keeps what figures show, `figures` and tables are made from what was saved.
 """
 
 from minkgen.workflows.evaluate.superres.evaluate import evaluate_superres, redraw_superres

@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 
 from minkgen.errors import StoreError
+from minkgen.evaluate.results.superres import (
+    all_columns,
+    superres_headline,
+    superres_tables,
+)
 from minkgen.evaluate.tables import table_csv, table_json
 from minkgen.recipe import Recipe
 from minkgen.store.files import read_json, write_bytes, write_json
@@ -18,11 +23,6 @@ from minkgen.workflows.evaluate.superres.figures import FIELDS_FIGURE, draw_supe
 from minkgen.workflows.evaluate.superres.scores import score_models
 from minkgen.workflows.evaluate.superres.storms import chosen_rows, read_storms, write_storms
 from minkgen.workflows.evaluate.superres.subject import open_superres_subject
-from minkgen.workflows.evaluate.superres.tables import (
-    all_columns,
-    superres_headline,
-    superres_tables,
-)
 from minkgen.workflows.progress import Progress, Silent
 
 __all__ = ["evaluate_superres", "redraw_superres"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from minkgen.evaluate.published import NOTE, PUBLISHED_SUPERRES, SUPERRES_SOURCE
+from minkgen.evaluate.results.surrogates import run_lines
 from minkgen.evaluate.tables import Column, ScoreRow, Table, table_rows
-from minkgen.workflows.evaluate.tables import run_lines
 
 __all__ = ["MAIN_COLUMNS", "all_columns", "superres_headline", "superres_tables"]
 
