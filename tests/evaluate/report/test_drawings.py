@@ -172,6 +172,7 @@ def test_a_gap_between_spans_stays_empty() -> None:
     edges = [(float(b.get("x", 0)), float(b.get("x", 0)) + float(b.get("width", 0))) for b in bars]
     for before, after in pairwise(edges):
         assert (after[0] - before[1]) / (before[1] - before[0]) == pytest.approx(1 / 11, rel=0.01)
+    assert "train 2024" in "".join(root.itertext())
     assert [span.get("data-split") for span in of_class(root, "span")] == list(made_up.SPLITS)
 
 
