@@ -142,7 +142,7 @@ def test_tells_a_value_at_the_pointer(open_report: Open) -> None:
     page.mouse.move(1, 1)
     page.locator("#told").wait_for(state="hidden", timeout=5000)
     assert (
-        told_at(page, page.locator("section:has(#coverage) .reach rect").nth(40)) == "samples: 44"
+        told_at(page, page.locator("section:has(#coverage) .reach rect").nth(40)) == "samples: 40"
     )
 
 
@@ -216,6 +216,10 @@ def test_prints_all_sections_and_cuts_no_table(open_report: Open, tmp_path: Path
     assert not page.locator(".controls").is_visible()
     assert page.evaluate(
         "[...document.querySelectorAll('.scroll')].every((b) => b.scrollWidth <= b.clientWidth)"
+    )
+    # Chromium leaves the boxes of buttons out of heads that it repeats on later sheets.
+    assert page.evaluate(f"getComputedStyle(document.querySelector('{TABLE} button')).display") == (
+        "contents"
     )
     printed = page.pdf(prefer_css_page_size=True, tagged=True, outline=True)
     assert printed.startswith(b"%PDF-")
