@@ -201,7 +201,7 @@ def test_a_map_has_north_at_the_top_and_leaves_nan_empty() -> None:
     assert image[0, 0, :3] == pytest.approx([0.267, 0.005, 0.329], abs=0.01), "viridis' lowest"
     assert image[1, 2, :3] == pytest.approx([0.993, 0.906, 0.144], abs=0.01), "viridis' highest"
     north = [text for text in root.iter(f"{SVG}text") if text.get("text-anchor") == "end"]
-    assert north[0].text == "0"
+    assert north[0].text == "0.0"
     assert float(north[0].get("y", 0)) > float(north[-1].get("y", 0)) + 100
     box = next(root.iter(f"{SVG}image"))
     first = next(of_class(root, "reach"))[0]
