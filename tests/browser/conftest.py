@@ -68,6 +68,7 @@ def open_report(chromium: Any, tmp_path: Path) -> Iterator[Open]:
             viewport={"width": width, "height": 900},
             color_scheme=scheme,
             java_script_enabled=scripts,
+            reduced_motion="reduce",
             offline=True,
         )
         contexts.append(context)

@@ -98,7 +98,7 @@ def frame(x: Scale, y: Scale, x_label: str, y_label: str) -> Markup:
     for tick in y.ticks(34):
         parts.append(element("path", d=_path([(left, tick.place), (right, tick.place)])))
         parts.append(element("text", tick.label, x=left - 6, y=tick.place + 4, text_anchor="end"))
-    for tick in x.ticks(64):
+    for tick in x.ticks(56):
         parts.append(element("path", d=_path([(tick.place, bottom), (tick.place, top)])))
         parts.append(element("text", tick.label, x=tick.place, y=bottom + 17, text_anchor="middle"))
     middle = (top + bottom) / 2

@@ -120,13 +120,18 @@ def _told_cells(block: RasterMap, x: Scale, y: Scale) -> list[Markup]:
     width, height = (x.end - x.start) / columns, (y.start - y.end) / rows
     cells = [
         element(
-            "rect", element("title", f"{block.label}: {number(block.values[row, column])}"),
+            "rect", element("title", f"{block.label}: {_value(block.values[row, column])}"),
             x=float(x.start + column * width), y=float(y.end + row * height),
             width=width, height=height,
         )
         for row, column in seen
     ]  # fmt: skip
     return [element("g", *cells, class_="reach")]
+
+
+def _value(value: float) -> str:
+    """Return a value of a map, which is a count if it is whole."""
+    return number(int(value) if value == int(value) else value)
 
 
 def _colour_bar(label: str, colours: Scale, left: float) -> list[Markup]:

@@ -95,7 +95,8 @@ class Scale:
         powers = range(math.floor(math.log10(smallest)), math.floor(math.log10(self.high)) + 1)
         zero = [0.0] if self.kind == "log1p" and multiple == 1 else []
         values = (multiple * 10.0**power for power in powers)
-        low, high = self.low * (1 - 1e-9), self.high * (1 + 1e-9)
+        # A threshold of 0.1 that was kept in single precision is at 0.1.
+        low, high = self.low * (1 - 1e-6), self.high * (1 + 1e-6)
         return zero + [value for value in values if low <= value <= high]
 
 

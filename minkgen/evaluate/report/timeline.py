@@ -89,7 +89,7 @@ def _bars(block: Timeline, lanes: list[str], scale: Scale) -> list[Markup]:
             element("title", _told(span)),
             element("rect", x=start, y=top + 16, width=width, height=_BAR),
         ]
-        if _CHARACTER * len(span.name) <= width:
+        if span.name != span.lane and _CHARACTER * len(span.name) <= width:
             parts.append(element("text", span.name, x=start + 1, y=top + 12))
         look = span.split if span.split in _SPLITS else "none"
         bars.append(element("g", *parts, class_=f"span split-{look}", data_split=span.split))

@@ -172,6 +172,7 @@ def test_a_gap_between_spans_stays_empty() -> None:
     edges = [(float(b.get("x", 0)), float(b.get("x", 0)) + float(b.get("width", 0))) for b in bars]
     for before, after in pairwise(edges):
         assert (after[0] - before[1]) / (before[1] - before[0]) == pytest.approx(1 / 11, rel=0.01)
+    assert "train 2024" in "".join(root.itertext())
     assert [span.get("data-split") for span in of_class(root, "span")] == list(made_up.SPLITS)
 
 
@@ -192,15 +193,21 @@ def pixels(root: ElementTree.Element) -> np.ndarray:
 
 
 def test_a_map_has_north_at_the_top_and_leaves_nan_empty() -> None:
-    values = np.array([[0.0, NAN, 2.0], [3.0, 4.0, 10.0]])
+    values = np.array([[0.0, NAN, 2.0], [3.0, 4.0, 10.5]])
     root = parsed(raster(RasterMap("t", values, (6.0, 4.0), "rain [mm/h]"), "m"))
     image = pixels(root)
     assert image.shape == (2, 3, 4)
     assert image[..., 3].tolist() == [[1, 0, 1], [1, 1, 1]]
     assert image[0, 0, :3] == pytest.approx([0.267, 0.005, 0.329], abs=0.01), "viridis' lowest"
     assert image[1, 2, :3] == pytest.approx([0.993, 0.906, 0.144], abs=0.01), "viridis' highest"
+    north = [text for text in root.iter(f"{SVG}text") if text.get("text-anchor") == "end"]
+    assert north[0].text == "0.0"
+    assert float(north[0].get("y", 0)) > float(north[-1].get("y", 0)) + 100
+    box = next(root.iter(f"{SVG}image"))
+    first = next(of_class(root, "reach"))[0]
+    assert [first.get(side) for side in "xy"] == [box.get(side) for side in "xy"]
     told = [cell[0].text for cell in next(of_class(root, "reach"))]
-    assert told == [f"rain [mm/h]: {v}" for v in ("0", "2.00", "3.00", "4.00", "10.0")]
+    assert told == [f"rain [mm/h]: {v}" for v in ("0", "2", "3", "4", "10.5")]
 
 
 def test_a_large_map_is_averaged_without_its_gaps() -> None:
