@@ -35,10 +35,10 @@ class Workshop:
     store: Path
     archive: Path
 
-    def put_store(self, target: Path) -> None:
-        """Copy the store, so that a page may change it."""
+    def put_store(self, target: Path, *, without: tuple[str, ...] = ()) -> None:
+        """Copy the store, so that a page may change it; without folders such as `features`."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(self.store, target, symlinks=True)
+        shutil.copytree(self.store, target, symlinks=True, ignore=shutil.ignore_patterns(*without))
 
     def put_archive(self, target: Path) -> None:
         """Let a page have the files of the archive."""
@@ -106,7 +106,7 @@ def _readme(workshop: Workshop, folder: Path) -> None:
     (folder / ".venv/bin/activate").touch()
 
 
-def _reading(workshop: Workshop, folder: Path) -> None:
+def _demo_store(workshop: Workshop, folder: Path) -> None:
     workshop.put_store(folder / "demo-run/store")
 
 
@@ -118,6 +118,18 @@ def _training(workshop: Workshop, folder: Path) -> None:
     put_recipe(folder / "rain.yaml")
 
 
+def _resume(workshop: Workshop, folder: Path) -> None:
+    """A store whose composites are there and whose tables are made, but no part of a snapshot."""
+    workshop.put_archive(folder / "archive")
+    workshop.put_store(folder / "store", without=("features", "runs"))
+    put_recipe(folder / "evening.yaml")
+
+
+def _rollback(workshop: Workshop, folder: Path) -> None:
+    workshop.put_store(folder / "store")
+    put_recipe(folder / "evening.yaml")
+
+
 def _scaling(workshop: Workshop, folder: Path) -> None:
     workshop.put_archive(folder.parent / "shared/data/opera/openradar-archive")
     _put_evening(folder)
@@ -127,7 +139,10 @@ def _scaling(workshop: Workshop, folder: Path) -> None:
 
 SETUPS: dict[str, Setup] = {
     "README.md": _readme,
-    "docs/reading.md": _reading,
+    "docs/own-network.md": _demo_store,
+    "docs/reading.md": _demo_store,
+    "docs/resume.md": _resume,
+    "docs/rollback.md": _rollback,
     "docs/scaling.md": _scaling,
     "docs/training.md": _training,
 }
