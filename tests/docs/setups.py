@@ -125,7 +125,7 @@ def _resume(workshop: Workshop, folder: Path) -> None:
     put_recipe(folder / "evening.yaml")
 
 
-def _rollback(workshop: Workshop, folder: Path) -> None:
+def _store_and_recipe(workshop: Workshop, folder: Path) -> None:
     workshop.put_store(folder / "store")
     put_recipe(folder / "evening.yaml")
 
@@ -141,8 +141,9 @@ SETUPS: dict[str, Setup] = {
     "README.md": _readme,
     "docs/own-network.md": _demo_store,
     "docs/reading.md": _demo_store,
+    "docs/reference/json.md": _store_and_recipe,
     "docs/resume.md": _resume,
-    "docs/rollback.md": _rollback,
+    "docs/rollback.md": _store_and_recipe,
     "docs/scaling.md": _scaling,
     "docs/training.md": _training,
 }
