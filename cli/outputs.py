@@ -110,7 +110,7 @@ class ComputeShare(Output):
     computed: int = Field(description="parts that this run computed")
     written: int = Field(description="parts that are there now")
     parts: int = Field(description="all parts")
-    seconds: float
+    seconds: dict[str, float] = Field(description="time of one core, by stage")
 
 
 class Rebuild(Output):
