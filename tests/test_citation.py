@@ -1,4 +1,4 @@
-"""CITATION.cff has what the format asks for (Citation File Format 1.2.0), and is of this version."""
+"""CITATION.cff has what its format (1.2.0) asks for, and is of this version."""
 
 from __future__ import annotations
 
