@@ -139,6 +139,17 @@ def _scaling(workshop: Workshop, folder: Path) -> None:
     (folder / "docs/images").mkdir()
 
 
+def _tutorial(workshop: Workshop, folder: Path) -> None:
+    """What `make demo` leaves, and the recipe of it, in small."""
+    workshop.put_store(folder / "demo-run/store")
+    workshop.put_archive(folder / "demo-run/archive")
+    put_recipe(
+        folder / "minkgen/recipes/demo.yaml",
+        store="demo-run/store",
+        source={"path": "demo-run/archive"},
+    )
+
+
 SETUPS: dict[str, Setup] = {
     "README.md": _readme,
     "docs/own-network.md": _demo_store,
@@ -148,4 +159,5 @@ SETUPS: dict[str, Setup] = {
     "docs/rollback.md": _store_and_recipe,
     "docs/scaling.md": _scaling,
     "docs/training.md": _training,
+    "docs/tutorial.md": _tutorial,
 }
