@@ -82,10 +82,7 @@ def command(
 
 
 def report_as_dict(report: StoreReport) -> dict[str, Any]:
-    """Return a report as plain JSON values; the schema is kept from release to release.
-
-    Keys may be added, none is taken away or changes its meaning. Times are UTC, to the minute, as
-    in `2024-07-01T12:45`; days are `2024-07-01`.
+    """Return a report as plain JSON values, as `minkgen.cli.outputs.Inspect` describes them.
 
     Parameters
     ----------
@@ -94,35 +91,7 @@ def report_as_dict(report: StoreReport) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``store`` : str
-            Its path.
-        ``grid``, ``product`` : str
-            Of the composites that this is about.
-        ``products`` : list of str
-            All that the store has composites of.
-        ``years`` : [int, int]
-            First and last calendar year of the time axis.
-        ``first``, ``last`` : str or null
-            The first and the last slot that was ever asked for.
-        ``states`` : {"ok", "absent", "failed", "corrupt"} -> int
-            Number of slots; all four are always there.
-        ``eras`` : era -> int
-            Number of ok slots; "unknown" are those without a row in the frame table.
-        ``flags`` : flag -> int
-            Number of ok slots that raise a flag by the default rules.
-        ``missing_days`` : list of str
-            Days between the first and the last that have no ledger.
-        ``days`` : list of object, in order
-            ``day`` : str; ``states`` and ``eras`` : as above;
-            ``not_ok`` : list of {``time``, ``state``, ``attempts``, ``reason`` (str or null)};
-            ``flagged`` : list of {``time``, ``flags`` (list of str)}.
-        ``snapshots`` : list of object, by name
-            ``name`` : str; ``current`` : bool; ``rows`` : {"train", "validation", "test"} -> int;
-            ``thresholds`` : int; ``size_bytes`` : int.
-        ``builds`` : list of object, by name
-            Snapshots in the making: ``name`` : str; ``parts``, ``parts_written`` : int.
-        ``attribution`` : str
-            Source and licence of the frames.
+        Times are UTC, to the minute, as in `2024-07-01T12:45`; days are `2024-07-01`.
     """
     asked = report.asked()
     return {

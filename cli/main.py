@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import json
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
 
 import click
 
@@ -110,14 +112,34 @@ def main() -> None:
         status = cli.main(prog_name="minkgen", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        sys.exit(USAGE if isinstance(error, click.UsageError) else error.exit_code)
+        code = USAGE if isinstance(error, click.UsageError) else error.exit_code
+        _end(code, kind=type(error).__name__, what=error.format_message())
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; run the same command again: finished parts are kept", err=True)
-        sys.exit(interruption.status)
+        what = "interrupted; run the same command again: finished parts are kept"
+        click.echo(what, err=True)
+        _end(interruption.status, kind="Interrupted", what=what)
     except MinkgenError as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(_status_of(error))
+        _end(
+            _status_of(error),
+            kind=type(error).__name__,
+            what=error.what,
+            where=error.where,
+            got=error.got,
+            expected=error.expected,
+            next=error.hint,
+        )
     sys.exit(status if isinstance(status, int) else DONE)
+
+
+def _end(status: int, **fault: object) -> NoReturn:
+    """End a command that did not come to its end; with `--json` stdout has one object, too."""
+    # The parser may not have come as far as the option.
+    if "--json" in sys.argv[1:]:
+        keys = ("kind", "what", "where", "got", "expected", "next")
+        said = {key: None if fault.get(key) is None else str(fault[key]) for key in keys}
+        click.echo(json.dumps({"status": status, "error": said}))
+    sys.exit(status)
 
 
 def _status_of(error: MinkgenError) -> int:

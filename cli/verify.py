@@ -99,9 +99,7 @@ def command(
 
 
 def report_as_dict(report: VerifyReport) -> dict[str, Any]:
-    """Return a report as plain JSON values; the schema is kept from release to release.
-
-    Keys may be added, none is taken away or changes its meaning.
+    """Return a report as plain JSON values, as `minkgen.cli.outputs.Verify` describes them.
 
     Parameters
     ----------
@@ -110,19 +108,6 @@ def report_as_dict(report: VerifyReport) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``store`` : str
-            Its path.
-        ``snapshot`` : str or null
-            Name of the snapshot that was looked at.
-        ``passed`` : bool
-            Whether no check failed that a store MUST pass.
-        ``outcomes`` : {"passed", "failed", "not applicable"} -> int
-            Number of checks.
-        ``checks`` : list of object, in the order of the table
-            ``name``, ``says``, ``looked_at`` : str; ``level`` : "MUST" or "SHOULD";
-            ``outcome`` : "passed", "failed" or "not applicable"; ``failures`` : int;
-            ``counter_examples`` : list of {``place``, ``got``, ``expected``}, the first few;
-            ``next_step`` : str or null.
     """
     return {
         "store": str(report.store),

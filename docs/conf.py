@@ -12,6 +12,7 @@ project = "minkgen"
 copyright = "the minkgen maintainers"  # noqa: A001 - the name that Sphinx wants
 version = release = version_of("minkgen")
 extensions = [
+    "json_outputs",
     "myst_parser",
     "numpydoc",
     "recipe_keys",
