@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minkgen.cli.main import DONE
+from minkgen.cli.main import DONE, PARTLY
 from minkgen.cli.options import output_options, recipe_command
 from minkgen.cli.render import show_progress, show_result
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from minkgen.recipe import Recipe
     from minkgen.workflows.compute import ComputeResult, Contents, Planned, ShareResult
     from minkgen.workflows.cost import Cost
+    from minkgen.workflows.ingest import IngestResult
+
+_SHOWN = 10
 
 
 def _as_share(
@@ -80,6 +83,9 @@ def command(
     the hash of everything that decided its numbers; where it exists already, nothing is computed,
     and shards that an earlier snapshot holds are linked.
 
+    Rain fields of your own (source.kind xarray) that are not in the store are brought in first,
+    as `minkgen ingest` would; one that cannot be used makes the exit status 3.
+
     Shares may run at once, on any nodes, after a --dry-run has made the tables that all need; then
     the command without --parts publishes.
 
@@ -93,10 +99,14 @@ def command(
       minkgen compute paper --cluster slurm --site mine.yaml --workers 32
     """
     from minkgen.workflows.compute import Share, compute, compute_share, plan_compute
+    from minkgen.workflows.ingest import bring_own_fields
 
     if dry_run and share is not None:
         raise click.UsageError("--dry-run plans all parts: give it without --parts")
+    brought = None
     with show_progress(quiet=quiet) as progress:
+        if origin is None and share is None:
+            brought = bring_own_fields(recipe, progress, wait_seconds=wait)
         if dry_run:
             planned = plan_compute(recipe, progress, new_version=new_version, origin=origin)
             summary, text = _contents(planned) | _cost(planned), _planned_text(planned)
@@ -110,8 +120,19 @@ def command(
                 recipe, progress, new_version=new_version, origin=origin, wait_seconds=wait
             )
             summary, text = _result(result), _result_text(result)
+    if brought is not None:
+        summary |= {"newly_ok": brought.newly_ok, "newly_bad": list(brought.newly_bad)}
+        text = "\n".join((text, *_brought_text(brought)))
     show_result(summary, lambda: text, as_json=as_json)
-    return DONE
+    return PARTLY if brought is not None and brought.newly_bad else DONE
+
+
+def _brought_text(brought: IngestResult) -> list[str]:
+    counts = ", ".join(f"{count} {state}" for state, count in brought.states.items())
+    bad = [f"    {line}" for line in brought.newly_bad[:_SHOWN]]
+    if len(brought.newly_bad) > _SHOWN:
+        bad.append(f"    and {len(brought.newly_bad) - _SHOWN} more; see `minkgen inspect`")
+    return [f"  fields of your own: {counts}; {brought.newly_ok} new in this run", *bad]
 
 
 def _contents(contents: Contents) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import click
 from minkgen.cli.main import DONE
 from minkgen.cli.options import output_options
 from minkgen.cli.render import plain, show_progress, show_result
-from minkgen.products import PRODUCTS
 
 if TYPE_CHECKING:
     from minkgen.workflows.inspect import DayReport, StoreReport
@@ -45,7 +44,7 @@ def _png(_: click.Context, __: click.Parameter, path: Path | None) -> Path | Non
 )
 @click.option(
     "--product",
-    type=click.Choice(["RATE", "ACRR", "DBZH"]),
+    type=click.Choice(["RATE", "ACRR", "DBZH", "OWN"]),
     help="Whose composites, if the store has several; the first of them by default.",
 )
 @output_options
@@ -142,7 +141,11 @@ def _lines(report: StoreReport) -> list[str]:
 
 def _head(report: StoreReport) -> list[str]:
     first_year, last_year = report.years
-    lines = [f"{report.store}: {report.product} on {report.grid}, {first_year} to {last_year}"]
+    (height, width), minutes = report.shape, 24 * 60 // report.slots_per_day
+    lines = [
+        f"{report.store}: {report.product} on {report.grid}, {first_year} to {last_year}",
+        f"  {height} x {width} pixels of {report.pixel_km:g} km, every {minutes} minutes",
+    ]
     asked = report.asked()
     if asked is None:
         return [*lines, "  nobody asked for a composite yet: run `minkgen ingest`"]
@@ -169,7 +172,7 @@ def _calendar(report: StoreReport) -> list[str]:
     days = report.calendar()
     if not days:
         return []
-    whole = PRODUCTS[report.product].slots_per_day
+    whole = report.slots_per_day
     if len(days) <= _MOST_LINES_OF_DAYS:
         ruler = f"{'':10}  00    06    12    18"
         return [_LEGEND, ruler, *(_day_line(day, known, whole) for day, known in days.items())]
@@ -184,7 +187,7 @@ def _day_line(day: date, known: DayReport | None, whole: int) -> str:
     hours: list[list[str]] = [[] for _ in range(24)]
     for time, slot in known.slots.items() if known is not None else ():
         hours[time.hour].append(slot.state)
-    signs = "".join(_sign(states, whole // 24) for states in hours)
+    signs = "".join(_sign(states, max(1, whole // 24)) for states in hours)
     return f"{day} |{signs}| {_told(known)}"
 
 

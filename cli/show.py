@@ -40,7 +40,7 @@ def _place(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int
 )
 @click.option(
     "--product",
-    type=click.Choice(["RATE", "ACRR", "DBZH"]),
+    type=click.Choice(["RATE", "ACRR", "DBZH", "OWN"]),
     help="Whose composite, if the store has several; the first of them by default.",
 )
 @click.option(

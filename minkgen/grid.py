@@ -1,13 +1,15 @@
-"""The grids of OPERA composites: one projection, four registered extents, north first.
+"""Grids, north first: OPERA's, of one projection and four registered extents, and one's own.
 
 Arrays run from north to south (row 0 is the northernmost) and from west to east. Coordinates are
-pixel centres in metres of the OPERA Lambert azimuthal equal-area projection, in which the outer
-north-west corner of the composites is the origin (x grows eastward, y decreases southward).
+pixel centres in metres of a projection (x grows eastward, y decreases southward). In OPERA's, a
+Lambert azimuthal equal-area projection, the outer north-west corner of the composites is the
+origin. A grid of one's own is described by the fields that it holds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
@@ -21,10 +23,12 @@ __all__ = [
     "GRIDS",
     "OPERA_1KM",
     "OPERA_2KM",
+    "OWN_GRID",
     "TEST_1KM",
     "TEST_2KM",
     "Grid",
     "grid_coordinates",
+    "grid_of",
     "match_grid",
     "opera_crs",
 ]
@@ -33,13 +37,16 @@ OPERA_PROJECTION = (
     "+proj=laea +lat_0=55.0 +lon_0=10.0 +x_0=1950000.0 +y_0=-2100000.0 +units=m +ellps=WGS84"
 )
 
+# What a recipe and a store call a grid that is described by the fields on it.
+OWN_GRID = "own"
+
 # NIMBUS files give corners that are off by (-2.53, -1.03) m; a pixel is 1000 m or more.
 CORNER_TOLERANCE_M = 20.0
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A regular grid in the OPERA projection.
+    """A regular grid of square pixels in a projection, OPERA's by default.
 
     Parameters
     ----------
@@ -51,6 +58,8 @@ class Grid:
         Side of a pixel in km.
     west, north : float
         Outer north-west corner in metres.
+    projection : str
+        PROJ string or WKT, in metres.
 
     Examples
     --------
@@ -64,6 +73,12 @@ class Grid:
     pixel_km: float
     west: float
     north: float
+    projection: str = OPERA_PROJECTION
+
+    @property
+    def crs(self) -> CRS:
+        """The coordinate reference system."""
+        return _crs(self.projection)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -100,7 +115,7 @@ class Grid:
     @property
     def corners_lonlat(self) -> dict[str, tuple[float, float]]:
         """Longitude and latitude of the outer corners in degrees, keyed as `corners`."""
-        to_lonlat = _transformer(inverse=True)
+        to_lonlat = _transformer(self.projection, inverse=True)
         return {key: to_lonlat.transform(x, y) for key, (x, y) in self.corners.items()}
 
     def pixel_of(self, longitude: float, latitude: float) -> tuple[int, int]:
@@ -121,24 +136,56 @@ class Grid:
         >>> OPERA_2KM.pixel_of(10.0, 55.0)
         (1050, 975)
         """
-        x, y = _transformer().transform(longitude, latitude)
+        x, y = _transformer(self.projection).transform(longitude, latitude)
         # A place on a pixel's edge, up to a millimetre of projection noise, belongs to the
         # pixel south-east of it.
         column = np.floor(np.round((x - self.west) / self.pixel_m, 6))
         row = np.floor(np.round((self.north - y) / self.pixel_m, 6))
         return int(row), int(column)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `grid_of` reads, as plain JSON values."""
+        return asdict(self)
+
+
+def grid_of(name: str, described: Mapping[str, Any] | None = None) -> Grid | None:
+    """Return the grid that a store names, None where it is not known.
+
+    Parameters
+    ----------
+    name : str
+        A registered name, or `own`.
+    described : mapping, optional
+        Of one's own grid, what `Grid.as_dict` gave.
+
+    Examples
+    --------
+    >>> grid_of("own", {**OPERA_2KM.as_dict(), "name": "own"}).shape
+    (2200, 1900)
+    """
+    if name == OWN_GRID and described is not None:
+        try:
+            return Grid(**described)
+        except TypeError:
+            return None
+    return GRIDS.get(name)
+
 
 @cache
+def _crs(projection: str) -> CRS:
+    return CRS.from_user_input(projection)
+
+
 def opera_crs() -> CRS:
     """Return the coordinate reference system of all OPERA composites."""
-    return CRS.from_proj4(OPERA_PROJECTION)
+    return _crs(OPERA_PROJECTION)
 
 
 @cache
-def _transformer(*, inverse: bool = False) -> Transformer:
+def _transformer(projection: str, *, inverse: bool = False) -> Transformer:
     """Return the transformer from degrees to metres, or back."""
-    degrees, metres = opera_crs().geodetic_crs, opera_crs()
+    metres = _crs(projection)
+    degrees = metres.geodetic_crs
     source, target = (metres, degrees) if inverse else (degrees, metres)
     return Transformer.from_crs(source, target, always_xy=True)
 
@@ -203,7 +250,7 @@ def match_grid(
             got=projdef,
             expected=OPERA_PROJECTION,
         )
-    from_lonlat = _transformer()
+    from_lonlat = _transformer(OPERA_PROJECTION)
     given = {key: from_lonlat.transform(*lonlat) for key, lonlat in corners_lonlat.items()}
     for grid in GRIDS.values():
         if grid.shape != shape or pixel_m != (grid.pixel_m, grid.pixel_m):
@@ -230,5 +277,5 @@ def grid_coordinates(grid: Grid) -> dict[str, Any]:
     return {
         "y": ("y", grid.y, {"standard_name": "projection_y_coordinate", **axis}),
         "x": ("x", grid.x, {"standard_name": "projection_x_coordinate", **axis}),
-        "spatial_ref": ((), np.int32(0), opera_crs().to_cf()),
+        "spatial_ref": ((), np.int32(0), grid.crs.to_cf()),
     }

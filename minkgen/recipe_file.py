@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from minkgen.errors import RecipeError
 from minkgen.grid import GRIDS
-from minkgen.recipe import Recipe, Window, split_faults
+from minkgen.recipe import Recipe, Window, XarraySource, split_faults, with_grid
 from minkgen.recipe.rain import rain_faults
 from minkgen.yaml_file import read_mapping, read_yaml, section_faults
 
@@ -40,10 +40,11 @@ def _cross_faults(sections: Mapping[str, Any]) -> list[str]:
                 f"tiles: no tile of {tiles.size} pixels at offset {list(tiles.offset)} fits into "
                 f"{grid.name} ({grid.height} x {grid.width})"
             )
-    if {"product", "grid", "hourly", "z_r", "splits"} <= sections.keys():
+    if {"source", "product", "grid", "hourly", "z_r", "splits"} <= sections.keys():
         faults += rain_faults(
             sections["product"],
             sections["grid"],
+            own=isinstance(sections["source"], XarraySource),
             hourly=sections["hourly"],
             z_r=sections["z_r"],
             gap_hours=sections["splits"].gap_hours,
@@ -77,6 +78,7 @@ def _hiddensplit_faults(splits: object) -> list[str]:
 
 
 def _validate(data: Mapping[str, Any]) -> tuple[Recipe | None, list[str]]:
+    data = with_grid(data)
     # What concerns several sections names them itself.
     faults = [fault.removeprefix("the whole: ") for fault in section_faults(Recipe, data)]
     sections = _valid_sections(data)

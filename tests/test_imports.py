@@ -23,12 +23,13 @@ ALLOWED = {
     "site_file": {"errors", "grid", "recipe", "yaml_file"},
     "gamma": FOUNDATION,
     "opera": FOUNDATION,
+    "own": FOUNDATION,
     "tiles": FOUNDATION,
     "recipes": set(),
     "store": FOUNDATION | {"gamma", "opera", "tiles"},
     "learn": FOUNDATION | {"gamma", "tiles", "store"},
     "evaluate": FOUNDATION | {"gamma", "store"},
-    "workflows": FOUNDATION | {"gamma", "opera", "tiles", "store", "learn", "evaluate"},
+    "workflows": FOUNDATION | {"gamma", "opera", "own", "tiles", "store", "learn", "evaluate"},
     "cli": FOUNDATION | {"workflows"},
 }
 THIRD_PARTY = {

@@ -7,7 +7,6 @@ from typing import Any
 import pyarrow as pa
 
 from minkgen.errors import StoreError
-from minkgen.grid import GRIDS
 from minkgen.recipe import Recipe, differences, digest
 from minkgen.store.layout import StorePaths
 from minkgen.store.linking import kept_digests
@@ -77,7 +76,7 @@ def plan_from_snapshot(
     TaskError
         If a task failed.
     """
-    paths = StorePaths(recipe.store.absolute(), recipe.composites.group)
+    paths = StorePaths(recipe.store.absolute(), recipe.group)
     snapshot = open_snapshot(paths.root, origin)
     _refuse_other_tiles(snapshot, recipe)
     refuse_unasked_version(paths, recipe, new_version=new_version)
@@ -99,12 +98,13 @@ def plan_from_snapshot(
         climate,
         inputs=snapshot.metadata["inputs"],
         attribution=snapshot.metadata["attribution"],
+        grid=snapshot.grid,
         digests=lambda choices: kept_digests(snapshot.path, rows, choices, kept),
     )
     making = Making(
         recipe,
         climate,
-        GRIDS[recipe.grid].pixel_km,
+        snapshot.pixel_km,
         KeptTiles(snapshot.path),
         {name: KeptTiles(snapshot.path, name) for name in kept},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,13 +22,16 @@ from minkgen.opera.fetching.sources import Fetched, Listed, Source
 from minkgen.opera.odim import Composite
 from minkgen.opera.odim.decoding import Scaling
 from minkgen.opera.odim.isolated import IsolatedReader
-from minkgen.store.composites import QUALITY, Composites, open_composites
+from minkgen.store.composites import QUALITY, Composites, open_composites, variables_of
 from minkgen.store.files import remove_partials
 from minkgen.store.frames import describe_frame, read_frames, write_frames
 from minkgen.store.layout import StorePaths
 from minkgen.store.ledger import STATES, DayLedger, Slot, State, read_ledger, write_ledger
 
-__all__ = ["DayResult", "DayTask", "ShardWriter", "ingest_day"]
+__all__ = ["DayResult", "DayTask", "ShardWriter", "fill_day", "ingest_day"]
+
+# What became of some slots: their new state, and the row of the frame table of those that are ok.
+Brought = Iterator[tuple[datetime, Slot, dict[str, Any] | None]]
 
 
 @dataclass(frozen=True)
@@ -86,37 +89,60 @@ class DayResult:
 
 def ingest_day(task: DayTask) -> DayResult:
     """Ingest one day."""
-    paths = task.paths
-    composites = open_composites(paths)
-    _remove_partials(composites, task.day)
-    ledger = read_ledger(paths, task.day)
-    frames = read_frames(paths, task.day)
-    before = dict(ledger.slots)
-    with _incoming(paths, task.day) as folder, IsolatedReader() as reader:
+    composites = open_composites(task.paths)
+    with _incoming(task.paths, task.day) as folder, IsolatedReader() as reader:
         day = _Day(task, composites, folder, reader)
-        shard = ShardWriter(composites, ledger)
-        for times in composites.shards_of(task.day):
-            wanted = [time for time in times if time in task.times and not ledger.ok(time)]
-            shard.begin(times)
-            for time, slot, row in day.bring(wanted, ledger, shard):
-                ledger.slots[time] = slot
-                if row is not None:
-                    frames[time] = row
-            shard.write()
+        return fill_day(composites, task.day, task.times, day.bring)
+
+
+def fill_day(
+    composites: Composites,
+    day: date,
+    wanted: Sequence[datetime],
+    bring: Callable[[Sequence[datetime], DayLedger, ShardWriter], Brought],
+) -> DayResult:
+    """Bring slots of a day into the store, shard by shard, wherever they come from.
+
+    Parameters
+    ----------
+    composites : Composites
+    day : date
+    wanted : sequence of datetime
+        The slots to ask for; those that are ok already are left alone.
+    bring : callable
+        Puts frames of a shard into the writer, and yields what became of each slot.
+
+    Returns
+    -------
+    DayResult
+    """
+    paths = composites.paths
+    _remove_partials(composites, day)
+    ledger, frames = read_ledger(paths, day), read_frames(paths, day)
+    before, asked_for = dict(ledger.slots), set(wanted)
+    shard = ShardWriter(composites, ledger)
+    for times in composites.shards_of(day):
+        missing = [time for time in times if time in asked_for and not ledger.ok(time)]
+        shard.begin(times)
+        for time, slot, row in bring(missing, ledger, shard):
+            ledger.slots[time] = slot
+            if row is not None:
+                frames[time] = row
+        shard.write()
     if ledger.slots != before:
         # The ledger comes last: only what it calls ok is there for a reader.
-        write_frames(paths, task.day, list(frames.values()))
+        write_frames(paths, day, list(frames.values()))
         write_ledger(paths, ledger)
     return _summary(ledger, before)
 
 
 def _remove_partials(composites: Composites, day: date) -> None:
     """Remove what a killed run left beside the day's files."""
-    paths, product = composites.paths, composites.product
+    paths = composites.paths
     remove_partials(paths.ledger(day))
     remove_partials(paths.frames(day))
     for times in composites.shards_of(day):
-        for variable in (product.variable, QUALITY):
+        for variable in variables_of(composites.product):
             remove_partials(composites.shard_file(variable, times[0]))
 
 
@@ -150,9 +176,7 @@ class _Day:
         except (TransferError, SourceError) as error:
             self.listing_failed = error.one_line()
 
-    def bring(
-        self, times: Sequence[datetime], ledger: DayLedger, shard: ShardWriter
-    ) -> Iterator[tuple[datetime, Slot, dict[str, Any] | None]]:
+    def bring(self, times: Sequence[datetime], ledger: DayLedger, shard: ShardWriter) -> Brought:
         """Yield the new state of slots, and the row of the frame table of those that are ok.
 
         Files of a shard are fetched side by side, and decoded in the order of their times.
@@ -292,6 +316,8 @@ class ShardWriter:
         if not self._quality:
             return
         self._write(self.product.variable)
+        if QUALITY not in variables_of(self.product):
+            return
         self._fill(QUALITY)
         for time, encoded in self._quality.items():
             if encoded is not None:

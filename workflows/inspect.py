@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 from minkgen.errors import InputError, StoreError
 from minkgen.evaluate.calendar import NOT_ASKED, UNKNOWN_ERA, draw_calendar
 from minkgen.evaluate.figures import as_png
-from minkgen.opera.odim import SYNTHETIC_MARK
-from minkgen.products import PRODUCTS, product_of_group
+from minkgen.products import GROUPS
 from minkgen.recipe import FlagRules
 from minkgen.store.build import Part, is_written
 from minkgen.store.composites import held_products, open_composites
@@ -64,20 +63,20 @@ class DayReport:
     ----------
     day : date
     slots : mapping of datetime to Slot
-        By nominal time, in order; a quarter of an hour that nobody asked for is not among them.
+        By nominal time, in order; a slot that nobody asked for is not among them.
     eras : mapping of datetime to str
         Of every ok slot; `UNKNOWN_ERA` where the frame table does not have it.
     flags : mapping of datetime to tuple of str
         Of the ok slots that raise any, by the default rules.
-    made_up : tuple of bool
-        Of every ok slot in the frame table, whether it is synthetic.
+    sources : tuple of str
+        Who made each ok slot that is in the frame table.
     """
 
     day: date
     slots: Mapping[datetime, Slot]
     eras: Mapping[datetime, str]
     flags: Mapping[datetime, tuple[str, ...]]
-    made_up: tuple[bool, ...]
+    sources: tuple[str, ...]
 
     def states(self) -> dict[str, int]:
         """Return the number of slots by state."""
@@ -114,6 +113,12 @@ class StoreReport:
     store : Path
     grid, product : str
         Of these composites.
+    shape : tuple of int
+        Rows and columns of the grid.
+    pixel_km : float
+        Side of a pixel.
+    slots_per_day : int
+        Of their time axis.
     products : tuple of str
         All that the store has composites of.
     years : tuple of int
@@ -127,6 +132,9 @@ class StoreReport:
     store: Path
     grid: str
     product: str
+    shape: tuple[int, int]
+    pixel_km: float
+    slots_per_day: int
     products: tuple[str, ...]
     years: tuple[int, int]
     days: tuple[DayReport, ...]
@@ -164,7 +172,7 @@ class StoreReport:
 
     def attribution(self) -> str:
         """Return source and licence of the frames."""
-        return attribution_of(mark for day in self.days for mark in day.made_up)
+        return attribution_of(source for day in self.days for source in day.sources)
 
 
 def inspect_store(
@@ -177,7 +185,7 @@ def inspect_store(
     Parameters
     ----------
     store : str or Path
-    product : {"RATE", "ACRR", "DBZH"}, optional
+    product : {"RATE", "ACRR", "DBZH", "OWN"}, optional
         Whose composites; by default the first of them that the store has.
     progress : Progress, optional
 
@@ -193,19 +201,21 @@ def inspect_store(
     """
     progress = progress or Silent()
     held = held_products(StorePaths(Path(store)))
-    shown = PRODUCTS[product or (held or ("RATE",))[0]]
-    paths = StorePaths(Path(store), shown.group)
+    paths = StorePaths(Path(store), GROUPS[product or (held or ("RATE",))[0]])
     composites = open_composites(paths)
     days = _ledger_days(paths)
     progress.stage("read ledgers", len(days))
     reports = []
     for day in days:
-        reports.append(_inspect_day(paths, day))
+        reports.append(_inspect_day(paths, day, composites.product.step))
         progress.advance(1, f"{day}")
     return StoreReport(
         store=paths.root,
         grid=composites.grid.name,
-        product=shown.quantity,
+        product=composites.product.quantity,
+        shape=composites.grid.shape,
+        pixel_km=composites.grid.pixel_km,
+        slots_per_day=composites.product.slots_per_day,
         products=held,
         years=(composites.first_year, composites.last_year),
         days=tuple(reports),
@@ -229,8 +239,7 @@ def _ledger_days(paths: StorePaths) -> list[date]:
     return sorted(days)
 
 
-def _inspect_day(paths: StorePaths, day: date) -> DayReport:
-    step = product_of_group(paths.group).step
+def _inspect_day(paths: StorePaths, day: date, step: timedelta) -> DayReport:
     slots = dict(sorted(read_ledger(paths, day).slots.items()))
     for time, slot in slots.items():
         position = _position(time, step)
@@ -251,7 +260,7 @@ def _inspect_day(paths: StorePaths, day: date) -> DayReport:
         slots=slots,
         eras={time: rows[time]["era"] if time in rows else UNKNOWN_ERA for time in ok},
         flags={time: raised for time, raised in flags.items() if raised},
-        made_up=tuple(SYNTHETIC_MARK in rows[time]["source"] for time in described),
+        sources=tuple(rows[time]["source"] for time in described),
     )
 
 
@@ -328,13 +337,12 @@ def draw_report(report: StoreReport, picture: Path) -> None:
             where=report.store,
             hint="run `minkgen ingest` with the recipe first",
         )
-    product = PRODUCTS[report.product]
-    kinds = np.full((len(calendar), product.slots_per_day), NOT_ASKED, dtype=object)
+    kinds = np.full((len(calendar), report.slots_per_day), NOT_ASKED, dtype=object)
     rows = {day: row for row, day in enumerate(calendar)}
     for day in report.days:
         for time, slot in day.slots.items():
             kind = day.eras[time] if slot.state == "ok" else slot.state
-            kinds[rows[day.day], _position(time, product.step)] = kind
+            kinds[rows[day.day], _position(time, timedelta(days=1) / report.slots_per_day)] = kind
     figure = draw_calendar(
         tuple(calendar),
         kinds,

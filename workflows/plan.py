@@ -17,8 +17,7 @@ from distributed import Client
 
 from minkgen.errors import EmptySplitError, StoreError
 from minkgen.gamma.functionals import FUNCTIONALS
-from minkgen.grid import GRIDS
-from minkgen.opera.odim import SYNTHETIC_MARK
+from minkgen.grid import OWN_GRID, Grid
 from minkgen.recipe import Recipe, digest
 from minkgen.store.build import Part, SnapshotPlan, is_begun, is_written, staging_path
 from minkgen.store.composites import refuse_other_recipe
@@ -135,7 +134,7 @@ def plan_from_composites(
     rows = select_rows(_tiles(client, source, recipe, frames, progress), recipe)
     _require_rows(rows, recipe)
     climate = _climate(client, source, recipe, rows["train"], frames, progress)
-    attribution = attribution_of(SYNTHETIC_MARK in frame.source for frame in frames.values())
+    attribution = attribution_of(frame.source for frame in frames.values())
     inputs = _inputs(recipe, frames, excluded)
     plan = snapshot_plan(
         recipe,
@@ -143,6 +142,7 @@ def plan_from_composites(
         climate,
         inputs=inputs,
         attribution=attribution,
+        grid=composites.grid,
         digests=partial(shard_digests, rows, {t: frame.sha256 for t, frame in frames.items()}),
     )
     tiles = CutTiles(source, recipe.tiles)
@@ -267,6 +267,7 @@ def snapshot_plan(
     *,
     inputs: Mapping[str, Any],
     attribution: str,
+    grid: Grid,
     digests: Callable[[Mapping[str, Any]], Mapping[str, str]],
 ) -> SnapshotPlan:
     """Fix everything that decides a snapshot's numbers, and name it by their hash.
@@ -281,6 +282,8 @@ def snapshot_plan(
         Number and digest of the composites, and how many were excluded.
     attribution : str
         Source and licence of the data.
+    grid : Grid
+        That the tiles are cut from; one's own is a part of what decides the numbers.
     digests : callable
         Returns the digest of what decides each shard, for the choices behind each array.
 
@@ -288,7 +291,6 @@ def snapshot_plan(
     -------
     SnapshotPlan
     """
-    grid = GRIDS[recipe.grid]
     decided: dict[str, Any] = {
         "recipe": recipe.numeric(),
         "thresholds": climate.thresholds.as_dict(),
@@ -297,6 +299,8 @@ def snapshot_plan(
         "rows": {split: rows_digest(table) for split, table in rows.items()},
         "inputs": dict(inputs),
     }
+    if grid.name == OWN_GRID:
+        decided["own_grid"] = grid.as_dict()
     full_hash = digest(decided)
     metadata: dict[str, Any] = {
         "layout_version": LAYOUT_VERSION,

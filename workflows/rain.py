@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minkgen.opera.conversion import FRAMES_PER_HOUR, accumulate_hour, rain_rate_of
+from minkgen.products import PRODUCTS
 from minkgen.recipe import FlagRules, Recipe, Window, digest
 from minkgen.store.composites import Composites, open_composites
 from minkgen.store.flags import flags_of
@@ -63,7 +64,7 @@ class RainSource:
     @classmethod
     def of(cls, recipe: Recipe) -> Self:
         """Return the source that a recipe asks for."""
-        paths = StorePaths(recipe.store.absolute(), recipe.composites.group)
+        paths = StorePaths(recipe.store.absolute(), recipe.group)
         z_r = None if recipe.z_r is None else (recipe.z_r.a, recipe.z_r.b)
         return cls(paths, recipe.hourly, z_r)
 
@@ -124,7 +125,7 @@ def rain_frames(source: RainSource, recipe: Recipe) -> dict[datetime, Frame]:
     An hour's rain needs its four frames, all of them ok; it has the flags of each.
     """
     frames = ok_frames(source.paths, recipe.period, recipe.flags)
-    return _hours(frames, recipe.composites.step) if source.hourly else frames
+    return _hours(frames, PRODUCTS[recipe.product].step) if source.hourly else frames
 
 
 def _hours(frames: Mapping[datetime, Frame], step: timedelta) -> dict[datetime, Frame]:

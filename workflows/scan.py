@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from distributed import Client
 
-from minkgen.grid import GRIDS
 from minkgen.recipe import Recipe, Tiles, digest
 from minkgen.store.files import write_table
 from minkgen.tiles.eligibility import scan_frame
@@ -137,7 +136,7 @@ def scan_tiles(
     EmptySplitError
         If the region holds no tile of the grid.
     """
-    corners = corners_in_region(GRIDS[recipe.grid], recipe.tiles)
+    corners = corners_in_region(source.open().grid, recipe.tiles)
     tasks = [
         ScanTask(
             source,

@@ -36,7 +36,7 @@ def _plain(name: str) -> str:
 
 def _paths(recipe: Recipe) -> StorePaths:
     """Return the paths of a store that is there."""
-    return open_composites(StorePaths(recipe.store.absolute())).paths
+    return open_composites(StorePaths(recipe.store.absolute(), recipe.group)).paths
 
 
 def show_shelf(recipe: Recipe) -> Shelf:

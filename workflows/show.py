@@ -16,8 +16,8 @@ from minkgen.evaluate.figures.quick_look import TileLook, quick_look
 from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.gamma.matrix import gamma_matrix
 from minkgen.opera.conversion import rain_rate_of
-from minkgen.opera.odim.composite import SYNTHETIC_MARK, read_composite
-from minkgen.products import PRODUCTS
+from minkgen.opera.odim.composite import read_composite
+from minkgen.products import GROUPS
 from minkgen.store.composites import held_products
 from minkgen.store.frames import read_frames
 from minkgen.store.layout import StorePaths, attribution_of
@@ -99,7 +99,7 @@ def look_at_file(path: Path, tile: tuple[int, int] | None = None) -> Look:
     """
     composite = read_composite(path)
     rain_rate = rain_rate_of(composite.values, composite.quantity, composite.z_r)
-    attribution = attribution_of([SYNTHETIC_MARK in composite.source])
+    attribution = attribution_of([composite.source])
     about = {
         "time": f"{composite.time:%Y-%m-%dT%H:%M}",
         "product": f"{composite.era} {composite.quantity}",
@@ -120,7 +120,7 @@ def look_at_store(
         Nominal time; UTC if it names no zone.
     tile : tuple of int, optional
         Row and column of the tile's north-west pixel.
-    product : {"RATE", "ACRR", "DBZH"}, optional
+    product : {"RATE", "ACRR", "DBZH", "OWN"}, optional
         By default the first that the store has.
 
     Returns
@@ -137,7 +137,7 @@ def look_at_store(
     """
     held = held_products(StorePaths(store))
     quantity = product or (held[0] if held else "RATE")
-    paths = StorePaths(store.absolute(), PRODUCTS[quantity].group)
+    paths = StorePaths(store.absolute(), GROUPS[quantity])
     source = RainSource(paths)
     composites = source.open()
     time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
@@ -146,7 +146,7 @@ def look_at_store(
     about = {
         "time": f"{time:%Y-%m-%dT%H:%M}",
         "product": f"{row['era']} {row['product']}",
-        "attribution": attribution_of([SYNTHETIC_MARK in row["source"]]),
+        "attribution": attribution_of([row["source"]]),
     }
     measure = _Measure.of(open_snapshot(store)) if paths.current.exists() else _Measure()
     return _look(source.read(composites, time), composites.grid.pixel_km, about, measure, tile)

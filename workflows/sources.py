@@ -7,19 +7,21 @@ from minkgen.opera.fetching.archive import ArchiveSource
 from minkgen.opera.fetching.folder import FolderSource
 from minkgen.opera.fetching.http import TransferPolicy
 from minkgen.opera.fetching.sources import Source
-from minkgen.recipe import Recipe, fetching
+from minkgen.recipe import fetching
 
 __all__ = ["source_of"]
 
 
-def source_of(recipe: Recipe, workers: int) -> Source:
+def source_of(section: fetching.OperaSource, wishes: fetching.Download, workers: int) -> Source:
     """Return the source that a recipe names, for one of several workers.
 
     Connections and requests are bounded over all workers, so that each has its share.
 
     Parameters
     ----------
-    recipe : Recipe
+    section : FolderSource or ArchiveSource or ApiSource
+        Of a recipe, as `wishes`.
+    wishes : Download
     workers : int
         At most as many as there may be connections.
 
@@ -27,7 +29,6 @@ def source_of(recipe: Recipe, workers: int) -> Source:
     -------
     Source
     """
-    section, wishes = recipe.source, recipe.download
     if isinstance(section, fetching.FolderSource):
         return FolderSource(section.path.absolute())
     policy = TransferPolicy(

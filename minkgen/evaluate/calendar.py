@@ -28,6 +28,7 @@ _ERA_COLOURS = {
     "ODYSSEY": "#0072B2",
     "NIMBUS": "#009E73",
     "CIRRUS": "#56B4E9",
+    "OWN": "#CC79A7",
     UNKNOWN_ERA: "#F0E442",
 }
 _STATE_COLOURS = {
@@ -123,7 +124,7 @@ def draw_calendar(
         loc="lower center",
         bbox_to_anchor=(0.5, _FOOT_INCHES / height),
         borderaxespad=0.0,
-        ncols=4,
+        ncols=5,
         fontsize=8,
         frameon=False,
     )

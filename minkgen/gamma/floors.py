@@ -129,7 +129,8 @@ def _require_pairs(histogram: LifetimeHistogram) -> None:
     if histogram.total == 0:
         raise EmptySplitError(
             "no persistence pair to estimate a floor from",
-            hint="give the floor as a number, or check the training period",
+            hint="take a longer or wetter training period, or give the floor in the recipe, for "
+            "example --set persistence.holes='{kind: given, value_mm_h: 0.1}'",
         )
 
 

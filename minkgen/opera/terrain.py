@@ -24,7 +24,7 @@ from pyproj import Transformer
 from scipy.ndimage import map_coordinates
 
 from minkgen.errors import InputError
-from minkgen.grid import Grid, opera_crs
+from minkgen.grid import Grid
 from minkgen.opera.dem_file import DemFile, open_dem
 
 __all__ = ["Terrain", "read_terrain"]
@@ -98,7 +98,7 @@ def read_terrain(
     height = np.full(grid.shape, np.nan, np.float32)
     sea_share = np.zeros(grid.shape, np.float32)
     with open_dem(path, variable) as dem:
-        to_dem = Transformer.from_crs(opera_crs(), dem.crs, always_xy=True)
+        to_dem = Transformer.from_crs(grid.crs, dem.crs, always_xy=True)
         samples = _samples_per_pixel(dem, grid, to_dem)
         for rows, columns in _blocks(grid.shape):
             x, y = _corners(grid, rows, columns, to_dem)
@@ -126,7 +126,7 @@ def read_terrain(
 
 def _samples_per_pixel(dem: DemFile, grid: Grid, to_dem: Transformer) -> int:
     """Return k, from the shortest side that the model's pixels have on the grid."""
-    x, y = np.meshgrid(grid.x[:: grid.width // 8], grid.y[:: grid.height // 8])
+    x, y = np.meshgrid(grid.x[:: max(1, grid.width // 8)], grid.y[:: max(1, grid.height // 8)])
     there = to_dem.transform(x, y)
     sides = []
     for step_x, step_y in ((dem.step_x, 0.0), (0.0, dem.step_y)):
@@ -185,7 +185,7 @@ def _refuse_gaps(path: Path, grid: Grid, gaps: npt.NDArray[np.bool_]) -> None:
     if not gaps.any():
         return
     rows, columns = np.nonzero(gaps)
-    to_lonlat = Transformer.from_crs(opera_crs(), opera_crs().geodetic_crs, always_xy=True)
+    to_lonlat = Transformer.from_crs(grid.crs, grid.crs.geodetic_crs, always_xy=True)
     _, latitude = to_lonlat.transform(grid.x[columns], grid.y[rows])
     raise InputError(
         "the DEM leaves a part of the grid without a height",

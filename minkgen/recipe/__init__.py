@@ -5,16 +5,17 @@ Times are UTC. `minkgen.recipe_file` reads recipes from YAML and lists their fau
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from minkgen.grid import GRIDS
-from minkgen.products import PRODUCTS, Product
+from minkgen.grid import GRIDS, OWN_GRID
+from minkgen.products import GROUPS, OWN
 from minkgen.recipe.canonical import canonical_json, differences, digest, leaves
 from minkgen.recipe.cutting import Tiles
-from minkgen.recipe.fetching import Download, Reading, Source
+from minkgen.recipe.fetching import Download, Reading, Source, XarraySource
 from minkgen.recipe.learning import PCR, Analytical, Architecture, Emulator, Exact, Trust
 from minkgen.recipe.machines import (
     Cluster,
@@ -80,18 +81,29 @@ __all__ = [
     "Tiles",
     "Trust",
     "Window",
+    "XarraySource",
     "canonical_json",
     "differences",
     "digest",
     "leaves",
     "split_faults",
+    "with_grid",
 ]
 
 
 def _known_grid(name: str) -> str:
-    if name not in GRIDS:
-        raise ValueError(f"must be one of {', '.join(GRIDS)}")
+    if name not in GRIDS and name != OWN_GRID:
+        raise ValueError(f"must be one of {', '.join(GRIDS)}, or {OWN_GRID}")
     return name
+
+
+def with_grid(data: Any) -> Any:
+    """Return a recipe's data with the grid that follows from its source, where it names none."""
+    if not isinstance(data, Mapping) or "grid" in data:
+        return data
+    source = data.get("source")
+    kind = source.get("kind") if isinstance(source, Mapping) else getattr(source, "kind", None)
+    return {**data, "grid": OWN_GRID} if kind == "xarray" else data
 
 
 class Recipe(Section):
@@ -112,7 +124,10 @@ class Recipe(Section):
     z_r: ZR | None = Field(
         default=None, description="of reflectivity; by default as files state it, or 200 and 1.6"
     )
-    grid: Annotated[str, AfterValidator(_known_grid)] = "opera_2km"
+    grid: Annotated[str, AfterValidator(_known_grid)] = Field(
+        default="opera_2km",
+        description="of OPERA's composites; `own`, the default there, with a source of kind xarray",
+    )
     dem: Dem | None = Field(default=None, description="terrain and sea; none by default")
     period: Window = Field(description="the composites that the store shall hold")
     tiles: Tiles = Tiles()
@@ -139,11 +154,17 @@ class Recipe(Section):
     trust: Trust = Trust()
     superres: SuperResolution = SuperResolution()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _grid_of_source(cls, data: Any) -> Any:
+        return with_grid(data)
+
     @model_validator(mode="after")
     def _rain_fits(self) -> Self:
         faults = rain_faults(
             self.product,
             self.grid,
+            own=self.is_own,
             hourly=self.hourly,
             z_r=self.z_r,
             gap_hours=self.splits.gap_hours,
@@ -153,9 +174,14 @@ class Recipe(Section):
         return self
 
     @property
-    def composites(self) -> Product:
-        """The product that the store shall hold."""
-        return PRODUCTS[self.product]
+    def is_own(self) -> bool:
+        """Whether it is about rain fields of one's own, not about OPERA's composites."""
+        return isinstance(self.source, XarraySource)
+
+    @property
+    def group(self) -> str:
+        """The group of the store's composites that holds what the recipe asks for."""
+        return GROUPS[OWN if self.is_own else self.product]
 
     def rain(self) -> dict[str, Any]:
         """Return, as plain JSON values, what decides which rain a composite holds."""

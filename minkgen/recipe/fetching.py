@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from minkgen.recipe.sections import PositiveFloat, Section
 
@@ -15,11 +16,15 @@ __all__ = [
     "ArchiveSource",
     "Download",
     "FolderSource",
+    "OperaSource",
     "Reading",
     "Scaling",
     "Source",
+    "XarraySource",
 ]
 
+# Those of fsspec that lead to a server, without a user or a password in them.
+_ZARR_URL = re.compile(r"(https?|s3|gs|abfs)://[^\s/?#@]+(/[^\s?#]*)?")
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
 
 
@@ -50,6 +55,52 @@ class ApiSource(Section):
     )
 
 
+def _plain_place(place: str) -> str:
+    if not place.strip():
+        raise ValueError("must not be empty")
+    if ("://" in place or "::" in place) and _ZARR_URL.fullmatch(place) is None:
+        raise ValueError(
+            "must be a path, or a URL of a Zarr hierarchy: http(s)://, s3://, gs:// or abfs:// "
+            "without user, password or query"
+        )
+    return place
+
+
+Place = Annotated[str, AfterValidator(_plain_place)]
+
+
+class XarraySource(Section):
+    """Rain rates of your own: CF-like NetCDF files or a Zarr hierarchy, (time, y, x).
+
+    Pixel size, extent, projection and time step are those of their coordinates.
+    """
+
+    kind: Literal["xarray"]
+    path: Place | Annotated[tuple[Place, ...], Field(min_length=1)] = Field(
+        description="a NetCDF file, files as a pattern (`rain-*.nc`) or a list, or a Zarr "
+        "hierarchy (a folder, or a URL that fsspec knows)"
+    )
+    variable: str | None = Field(
+        default=None, description="of the rain rate; needed only where there are several"
+    )
+    crs: str | None = Field(
+        default=None,
+        description="projection where the file has no grid mapping: `EPSG:3035`, PROJ or WKT",
+    )
+    attribution: str | None = Field(
+        default=None, max_length=300, description="who made the data; printed with every result"
+    )
+    licence: str | None = Field(default=None, max_length=100, description="of the data")
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The paths, patterns or URLs."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+
+OperaSource = FolderSource | ArchiveSource | ApiSource
+
+
 def _kind(source: Any) -> Any:
     if isinstance(source, Mapping):
         return source.get("kind", "folder")
@@ -59,7 +110,8 @@ def _kind(source: Any) -> Any:
 Source = Annotated[
     Annotated[FolderSource, Tag("folder")]
     | Annotated[ArchiveSource, Tag("archive")]
-    | Annotated[ApiSource, Tag("api")],
+    | Annotated[ApiSource, Tag("api")]
+    | Annotated[XarraySource, Tag("xarray")],
     Discriminator(_kind),
 ]
 

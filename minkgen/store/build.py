@@ -17,12 +17,13 @@ import zarr
 from minkgen.errors import StoreError
 from minkgen.gamma.functionals import FUNCTIONALS, UNITS
 from minkgen.gamma.thresholds import Thresholds
-from minkgen.grid import Grid, opera_crs
+from minkgen.grid import Grid
 from minkgen.store.layout import (
     SAMPLES_PER_CHUNK,
     SAMPLES_PER_SHARD,
     StorePaths,
     consolidate,
+    grid_mapping_attributes,
     zstd,
 )
 from minkgen.store.manifest import begin_marks, mark, marked, marks_folder
@@ -256,7 +257,7 @@ def _create_coordinates(group: zarr.Group, plan: SnapshotPlan) -> None:
     for name, (dimension, values, attributes) in coordinates.items():
         _create_vector(group, name, dimension, values, attributes)
     mapping = group.create_array("spatial_ref", shape=(), dtype="int32", fill_value=0)
-    mapping.attrs.update(opera_crs().to_cf())
+    mapping.attrs.update(grid_mapping_attributes(plan.grid.crs))
 
 
 def _create_vector(

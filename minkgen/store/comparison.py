@@ -54,6 +54,7 @@ _COMPARED = (
     "normalisation",
     "inputs",
     "grid",
+    "own_grid",
     "tile_size",
     "code_version",
     "library_versions",

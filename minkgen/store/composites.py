@@ -1,7 +1,8 @@
 """The Zarr hierarchy of composites: a time axis fixed in advance, filled with NaN.
 
-One chunk is one frame, one shard is 24 frames (six hours), and a shard is always written as a
-whole, by the one task that owns its day: two writers in one Zarr shard silently lose chunks.
+One chunk is one frame, one shard some frames of a day (of OPERA's rates 24, six hours), and a shard
+is always written as a whole, by the one task that owns its day: two writers in one Zarr shard
+silently lose chunks.
 """
 
 from __future__ import annotations
@@ -18,8 +19,15 @@ import numpy.typing as npt
 import zarr
 
 from minkgen.errors import StoreError
-from minkgen.grid import GRIDS, Grid, opera_crs
-from minkgen.products import PRODUCTS, Product, product_of_group
+from minkgen.grid import OWN_GRID, Grid, grid_of
+from minkgen.products import (
+    GROUPS,
+    OWN,
+    Product,
+    own_frames_per_shard,
+    own_product,
+    product_of_group,
+)
 from minkgen.recipe import differences
 from minkgen.store.files import read_json, write_json
 from minkgen.store.layout import (
@@ -27,6 +35,7 @@ from minkgen.store.layout import (
     OPERA_ATTRIBUTION,
     StorePaths,
     consolidate,
+    grid_mapping_attributes,
     zstd,
 )
 
@@ -59,17 +68,15 @@ class Composites:
     grid : Grid
     first_year, last_year : int
         The calendar years that the time axis spans.
+    product : Product
+        What the composites are.
     """
 
     paths: StorePaths
     grid: Grid
     first_year: int
     last_year: int
-
-    @property
-    def product(self) -> Product:
-        """What the composites are."""
-        return product_of_group(self.paths.group)
+    product: Product
 
     @property
     def start(self) -> datetime:
@@ -156,16 +163,40 @@ class Composites:
                 os.fsync(stream.fileno())
 
 
-def _identity(paths: StorePaths, grid: Grid) -> dict[str, Any]:
-    product = product_of_group(paths.group).quantity
-    return {"layout_version": LAYOUT_VERSION, "grid": grid.name, "product": product}
+def _quantity(paths: StorePaths) -> str:
+    return next(quantity for quantity, group in GROUPS.items() if group == paths.group)
+
+
+def _identity(paths: StorePaths, grid: Grid, minutes: int | None) -> dict[str, Any]:
+    identity = {
+        "layout_version": LAYOUT_VERSION,
+        "grid": grid.name,
+        "product": _quantity(paths),
+    }
+    if minutes is None:
+        return identity
+    return {
+        **identity,
+        "own_grid": grid.as_dict(),
+        "minutes": minutes,
+        "frames_per_shard": own_frames_per_shard(minutes, grid.shape),
+    }
+
+
+def _product(identity: dict[str, Any], grid: Grid, paths: StorePaths) -> Product:
+    if grid.name != OWN_GRID:
+        return product_of_group(paths.group)
+    minutes, frames = int(identity["minutes"]), int(identity["frames_per_shard"])
+    return own_product(minutes, grid.pixel_km, frames)
 
 
 def _read_identity(paths: StorePaths) -> dict[str, Any] | None:
     return read_json(paths.identity) if paths.identity.exists() else None
 
 
-def create_composites(paths: StorePaths, grid: Grid, years: tuple[int, int]) -> Composites:
+def create_composites(
+    paths: StorePaths, grid: Grid, years: tuple[int, int], minutes: int | None = None
+) -> Composites:
     """Create the composites of a store, or extend an existing time axis to later years.
 
     Parameters
@@ -174,6 +205,8 @@ def create_composites(paths: StorePaths, grid: Grid, years: tuple[int, int]) -> 
     grid : Grid
     years : tuple of int
         First and last calendar year that must be on the axis.
+    minutes : int, optional
+        From one field to the next, on a grid of one's own; OPERA's products have their step.
 
     Returns
     -------
@@ -182,13 +215,15 @@ def create_composites(paths: StorePaths, grid: Grid, years: tuple[int, int]) -> 
     Raises
     ------
     StoreError
-        If the store exists and is on another grid or of another layout, or starts later.
+        If the store exists and is on another grid or of another layout, or starts later; or if
+        OPERA's composites and one's own would share it.
     """
-    wanted = _identity(paths, grid)
+    wanted = _identity(paths, grid, minutes)
     found = _read_identity(paths)
     if found is None:
+        _refuse_mixture(paths)
         paths.root.mkdir(parents=True, exist_ok=True)
-        composites = Composites(paths, grid, *years)
+        composites = Composites(paths, grid, *years, _product(wanted, grid, paths))
         _create_hierarchy(composites)
         write_json(paths.identity, wanted | {"first_year": years[0], "last_year": years[1]})
         return composites
@@ -201,13 +236,26 @@ def create_composites(paths: StorePaths, grid: Grid, years: tuple[int, int]) -> 
             expected=f"{found['first_year']} or later",
             hint="years are appended, never put in front: use a new store for the longer period",
         )
-    composites = Composites(
-        paths, grid, found["first_year"], max(years[1], int(found["last_year"]))
-    )
+    last_year = max(years[1], int(found["last_year"]))
+    product = _product(found, grid, paths)
+    composites = Composites(paths, grid, found["first_year"], last_year, product)
     if composites.last_year > found["last_year"]:
         _extend_hierarchy(composites)
         write_json(paths.identity, found | {"last_year": composites.last_year})
     return composites
+
+
+def _refuse_mixture(paths: StorePaths) -> None:
+    """Refuse one's own fields beside OPERA's: terrain, attribution and grid are of the store."""
+    held = held_products(paths)
+    wanted = _quantity(paths)
+    if any((quantity == OWN) != (wanted == OWN) for quantity in held):
+        raise StoreError(
+            "a store holds OPERA's composites, or fields of one's own, not both",
+            where=paths.root,
+            got=f"{wanted} for a store of {', '.join(held)}",
+            hint="give this recipe a store of its own (store:, or --store)",
+        )
 
 
 def open_composites(paths: StorePaths) -> Composites:
@@ -220,14 +268,14 @@ def open_composites(paths: StorePaths) -> Composites:
     """
     found = _read_identity(paths)
     if found is None:
-        wanted, held = product_of_group(paths.group).quantity, ", ".join(held_products(paths))
+        wanted, held = _quantity(paths), ", ".join(held_products(paths))
         raise StoreError(
             f"the store has no {wanted} composites" if held else "there is no store here",
             where=paths.root,
             got=held or None,
             hint="run `minkgen ingest` with the recipe first",
         )
-    grid = GRIDS.get(found.get("grid", ""))
+    grid = grid_of(found.get("grid", ""), found.get("own_grid"))
     if grid is None or found.get("layout_version") != LAYOUT_VERSION:
         raise StoreError(
             "the store is of an unknown layout",
@@ -235,7 +283,8 @@ def open_composites(paths: StorePaths) -> Composites:
             got=found,
             expected=f"layout_version {LAYOUT_VERSION}",
         )
-    return Composites(paths, grid, int(found["first_year"]), int(found["last_year"]))
+    years = int(found["first_year"]), int(found["last_year"])
+    return Composites(paths, grid, *years, _product(found, grid, paths))
 
 
 def refuse_other_recipe(
@@ -262,20 +311,22 @@ def refuse_other_recipe(
 def held_products(paths: StorePaths) -> tuple[str, ...]:
     """Return the quantities of which a store has composites."""
     return tuple(
-        product.quantity
-        for product in PRODUCTS.values()
-        if StorePaths(paths.root, product.group).identity.exists()
+        quantity
+        for quantity, group in GROUPS.items()
+        if StorePaths(paths.root, group).identity.exists()
     )
 
 
 def _create_hierarchy(composites: Composites) -> None:
     grid, product = composites.grid, composites.product
     root = zarr.open_group(composites.paths.composites, mode="a", zarr_format=3)
+    is_own = product.quantity == OWN
+    origin = "Data of one's own" if is_own else OPERA_ATTRIBUTION
     root.attrs.update(
         {
-            "title": "OPERA composites",
+            "title": "Rain rates of one's own" if is_own else "OPERA composites",
             "layout_version": LAYOUT_VERSION,
-            "attribution": f"{OPERA_ATTRIBUTION}; the frame table names the source of each frame",
+            "attribution": f"{origin}; the frame table names the source of each frame",
             "Conventions": "CF-1.11",
         }
     )
@@ -309,7 +360,7 @@ def _create_hierarchy(composites: Composites) -> None:
         )
         coordinate[:] = centres
     mapping = group.create_array("spatial_ref", shape=(), dtype="int32", fill_value=0)
-    mapping.attrs.update(opera_crs().to_cf())
+    mapping.attrs.update(grid_mapping_attributes(grid.crs))
     group.create_array(
         "time",
         shape=(composites.slots,),
@@ -336,6 +387,8 @@ def variables_of(product: Product) -> dict[str, dict[str, str]]:
         "comment": "NaN: no coverage, or no composite (see the ledger); "
         f"{product.undetect:g}: measured, no echo",
     }
+    if product.quantity == OWN:
+        return {product.variable: values}
     return {product.variable: values, QUALITY: _QUALITY_ATTRIBUTES}
 
 

@@ -15,7 +15,7 @@ from pyproj import CRS
 from zarr.codecs import ZstdCodec
 from zarr.errors import ZarrUserWarning
 
-from minkgen.products import PRODUCTS
+from minkgen.products import PRODUCTS, SYNTHETIC_MARK
 
 __all__ = [
     "LAYOUT_VERSION",
@@ -27,6 +27,7 @@ __all__ = [
     "attribution_of",
     "consolidate",
     "grid_mapping_attributes",
+    "own_source",
     "zstd",
 ]
 
@@ -34,6 +35,7 @@ LAYOUT_VERSION = 1
 SAMPLES_PER_SHARD = 4096
 SAMPLES_PER_CHUNK = 16
 OPERA_ATTRIBUTION = "Data: EUMETNET OPERA, CC BY 4.0"
+_OWN_MARK = "own:"
 SYNTHETIC_ATTRIBUTION = "Made-up data: minkgen's synthetic rain, not a measurement"
 
 
@@ -127,12 +129,28 @@ class StorePaths:
         return self.root / "climate" / f"{key}.json"
 
 
-def attribution_of(made_up: Iterable[bool]) -> str:
-    """Return source and licence of frames, by whether each of them is made up."""
-    kinds = set(made_up)
-    if kinds == {True}:
+def own_source(attribution: str | None, licence: str | None) -> str:
+    """Return what the frame table says of the source of one's own fields.
+
+    Examples
+    --------
+    >>> attribution_of([own_source("Radar of the university", "CC BY 4.0")])
+    'Data: Radar of the university, CC BY 4.0'
+    """
+    said = attribution or "rain fields of one's own, source not stated"
+    return f"{_OWN_MARK}{said}, {licence or 'licence not stated'}"
+
+
+def attribution_of(sources: Iterable[str]) -> str:
+    """Return source and licence of frames, by what the frame table says who made each of them."""
+    said = set(sources)
+    own = sorted(source.removeprefix(_OWN_MARK) for source in said if source.startswith(_OWN_MARK))
+    if own:  # a store of one's own fields has no others
+        return f"Data: {'; '.join(own)}"
+    made_up = {SYNTHETIC_MARK in source for source in said}
+    if made_up == {True}:
         return SYNTHETIC_ATTRIBUTION
-    return f"{OPERA_ATTRIBUTION}; in part made up" if True in kinds else OPERA_ATTRIBUTION
+    return f"{OPERA_ATTRIBUTION}; in part made up" if True in made_up else OPERA_ATTRIBUTION
 
 
 def zstd() -> ZstdCodec:

@@ -15,6 +15,7 @@ import zarr
 from zarr.storage import FsspecStore
 
 from minkgen.errors import StoreError
+from minkgen.grid import Grid, grid_of
 from minkgen.store.layout import LAYOUT_VERSION, StorePaths
 from minkgen.store.remote import RemoteFolder
 from minkgen.store.shards import ShardedRows
@@ -80,6 +81,21 @@ class Snapshot:
     def pixel_km(self) -> float:
         """Side of a pixel in km."""
         return float(self.metadata["pixel_km"])
+
+    @property
+    def grid(self) -> Grid:
+        """The grid that the tiles were cut from.
+
+        Raises
+        ------
+        StoreError
+            If the snapshot does not describe it.
+        """
+        name = str(self.metadata["grid"])
+        grid = grid_of(name, self.metadata.get("own_grid"))
+        if grid is None:
+            raise StoreError("the snapshot is on an unknown grid", where=self.location, got=name)
+        return grid
 
     @property
     def tile_size(self) -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pyproj import Transformer
 
 from minkgen.errors import EmptySplitError
-from minkgen.grid import Grid, opera_crs
+from minkgen.grid import Grid
 from minkgen.recipe import Tiles
 from minkgen.tiles.eligibility import tile_corners
 
@@ -40,7 +40,7 @@ def tile_centres(
     row, column = np.array(corners, np.float64).reshape(-1, 2).T
     x = grid.west + grid.pixel_m * (column + size / 2)
     y = grid.north - grid.pixel_m * (row + size / 2)
-    to_lonlat = Transformer.from_crs(opera_crs(), opera_crs().geodetic_crs, always_xy=True)
+    to_lonlat = Transformer.from_crs(grid.crs, grid.crs.geodetic_crs, always_xy=True)
     longitude, latitude = to_lonlat.transform(x, y)
     return longitude, latitude
 
@@ -96,9 +96,17 @@ def corners_in_region(grid: Grid, tiles: Tiles) -> tuple[tuple[int, int], ...]:
     Raises
     ------
     EmptySplitError
-        If the region holds the centre of no tile.
+        If no tile fits into the grid, or the region holds the centre of none.
     """
     corners = tuple(tile_corners(grid.shape, tiles))
+    if not corners:
+        raise EmptySplitError(
+            "no tile fits into the grid",
+            where="tiles",
+            got=f"tiles of {tiles.size} pixels at offset {list(tiles.offset)}",
+            expected=f"at most what fits into {grid.height} x {grid.width} pixels",
+            hint="choose a smaller tiles.size and tiles.stride",
+        )
     polygon = tiles.region.corners()
     if polygon is None:
         return corners

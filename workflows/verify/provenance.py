@@ -7,7 +7,6 @@ from datetime import datetime
 import numpy as np
 import zarr
 
-from minkgen.opera.odim import SYNTHETIC_MARK
 from minkgen.recipe import digest
 from minkgen.store.layout import attribution_of
 from minkgen.store.snapshot import SPLITS
@@ -77,8 +76,8 @@ def attribution(view: StoreView) -> Finding:
         known = [frames[time] for time in map(at, minutes.tolist()) if time in frames]
         count += len(known)
         # The frames of the whole period are attributed, those of dry or uncovered days as well.
-        of_samples = {SYNTHETIC_MARK in frame.source for frame in known}
-        of_all = of_samples | {SYNTHETIC_MARK in frame.source for frame in frames.values()}
+        of_samples = {frame.source for frame in known}
+        of_all = of_samples | {frame.source for frame in frames.values()}
         right = {attribution_of(of_samples), attribution_of(of_all)}
         faults.require(recorded in right, "attribution", recorded, " or ".join(sorted(right)))
     return faults.finding(count, "attribution and sources", "compute the snapshot anew")

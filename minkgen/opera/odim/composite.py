@@ -25,7 +25,7 @@ from minkgen.grid import Grid, grid_coordinates, match_grid
 from minkgen.opera.keys import ArchiveKey
 from minkgen.opera.odim.decoding import PRODUCT_SCALING, Scaling, decode_array
 from minkgen.opera.odim.odim_file import OdimFile, open_odim_file
-from minkgen.products import PRODUCTS
+from minkgen.products import PRODUCTS, SYNTHETIC_MARK
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,8 +39,6 @@ __all__ = [
     "read_composite",
 ]
 
-# Stands in `what/source` of made-up files, so that nobody takes them for measurements.
-SYNTHETIC_MARK = "CMT:synthetic"
 _DATA = "dataset1/data1"
 _QUALITY_BESIDE_DATA, _QUALITY_BELOW_DATA = "dataset2/data1", f"{_DATA}/quality1"
 _STATES = ("nodata", "undetect")

@@ -83,7 +83,7 @@ def conventions(view: StoreView) -> Finding:
             require_attributes(faults, place, dict(array.attrs), wanted)
             faults.arrays(place, np.asarray(array[:]), centres)
         node = zarr.open_group(view.paths.composites, mode="r")[group.name]
-        require_grid_mapping(faults, node, group.name)  # type: ignore[arg-type]
+        require_grid_mapping(faults, node, group.name, grid)  # type: ignore[arg-type]
         count += len(group.variables) + 3
     return faults.finding(count, "arrays", "restore composites.zarr from a copy, or ingest anew")
 

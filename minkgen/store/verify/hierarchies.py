@@ -9,9 +9,9 @@ from typing import Any
 
 import zarr
 
-from minkgen.grid import GRIDS, opera_crs
+from minkgen.grid import GRIDS, OWN_GRID, Grid, grid_of
 from minkgen.store.files import read_json
-from minkgen.store.layout import LAYOUT_VERSION
+from minkgen.store.layout import LAYOUT_VERSION, grid_mapping_attributes
 from minkgen.store.verify.findings import Faults, Finding, not_applicable
 from minkgen.store.verify.view import StoreView
 
@@ -25,7 +25,9 @@ def identity(view: StoreView) -> Finding:
         count += 1
         found = read_json(path)
         faults.equal(f"{path} layout_version", got=found["layout_version"], expected=LAYOUT_VERSION)
-        faults.require(found["grid"] in GRIDS, f"{path} grid", found["grid"], ", ".join(GRIDS))
+        grid = grid_of(found["grid"], found.get("own_grid"))
+        known = f"{', '.join(GRIDS)}, or {OWN_GRID} with its own_grid"
+        faults.require(grid is not None, f"{path} grid", found["grid"], known)
         years = found["first_year"], found["last_year"]
         faults.require(years[0] <= years[1], f"{path} years", years, "first to last")
     for root in (view.paths.composites, view.paths.static):
@@ -88,9 +90,12 @@ def require_attributes(
         faults.equal(f"{place} {name}", got=found.get(name), expected=value)
 
 
-def require_grid_mapping(faults: Faults, group: zarr.Group, place: object) -> None:
+def require_grid_mapping(faults: Faults, group: zarr.Group, place: object, grid: Grid) -> None:
     """Require the variable that holds the coordinate reference system."""
     found = dict(group["spatial_ref"].attrs)
     require_attributes(
-        faults, f"{place}/spatial_ref", found, json.loads(json.dumps(opera_crs().to_cf()))
+        faults,
+        f"{place}/spatial_ref",
+        found,
+        json.loads(json.dumps(grid_mapping_attributes(grid.crs))),
     )

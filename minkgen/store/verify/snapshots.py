@@ -125,7 +125,8 @@ def _require_field(faults: Faults, array: zarr.Array[Any], shape: tuple[int, ...
 def hashed(view: StoreView) -> Finding:
     """Hash what decided the numbers anew."""
     faults, metadata = Faults(), view.snapshot.metadata
-    found = digest({name: metadata[name] for name in DECIDING})
+    own_grid = {key: metadata[key] for key in ("own_grid",) if key in metadata}
+    found = digest({name: metadata[name] for name in DECIDING} | own_grid)
     faults.equal("recorded hash", got=metadata["hash"], expected=found)
     wanted = f"{metadata['name']}-{found[:12]}"
     faults.equal("name of the folder", got=view.snapshot.name, expected=wanted)
@@ -179,7 +180,7 @@ def attributes(view: StoreView) -> Finding:
         for kind in ("rain_rate", "gamma"):
             for name in view.fields(split, kind):
                 _require_dimensions(faults, f"{split}/{name}", group[name], kind)
-        require_grid_mapping(faults, group, split)
+        require_grid_mapping(faults, group, split, view.grid)
         count += len(wanted) + 1
     return faults.finding(count, "arrays", "compute anew, or mend the attributes by hand")
 

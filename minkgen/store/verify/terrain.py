@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from minkgen.grid import GRIDS, Grid
+from minkgen.grid import Grid
 from minkgen.store.static import open_static
 from minkgen.store.verify.findings import Faults, Finding, not_applicable
 from minkgen.store.verify.hierarchies import require_attributes
@@ -48,7 +48,7 @@ def on_grid(view: StoreView) -> Finding:
     if view.has_composites:
         grids = [group.composites.grid.name for group in view.groups()]
         faults.require(name in grids, "static.zarr grid", name, " or ".join(grids))
-    grid = GRIDS[str(name)]
+    grid = view.grid_named(str(name))
     faults.arrays("static.zarr y", static["y"].values, grid.y)
     faults.arrays("static.zarr x", static["x"].values, grid.x)
     for variable, units in (("terrain", "m"), ("sea", "1")):
@@ -80,7 +80,7 @@ def heights(view: StoreView) -> Finding:
 def orientation(view: StoreView) -> Finding:
     """Look known places up by their coordinates: mountains are high, and the sea is sea."""
     static, faults, count = open_static(view.paths.root), Faults(), 0
-    grid = GRIDS[str(static.attrs["grid"])]
+    grid = view.grid_named(str(static.attrs["grid"]))
     for place in _PLACES:
         window = _window(static, grid, place)
         if window is None:

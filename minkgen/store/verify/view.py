@@ -19,8 +19,8 @@ import pyarrow as pa
 import zarr
 
 from minkgen.errors import StoreError
-from minkgen.grid import GRIDS, Grid
-from minkgen.products import PRODUCTS, Product
+from minkgen.grid import GRIDS, OWN_GRID, Grid
+from minkgen.products import GROUPS
 from minkgen.recipe import Recipe, Window
 from minkgen.store.composites import Composites, held_products, open_composites, variables_of
 from minkgen.store.frames import read_frames
@@ -191,11 +191,12 @@ class StoreView:
     def groups(self) -> list[Group]:
         """Return the groups of the composites."""
         held = held_products(self.paths) or ("RATE",)
-        return [self._group(PRODUCTS[quantity]) for quantity in held]
+        return [self._group(StorePaths(self.paths.root, GROUPS[quantity])) for quantity in held]
 
-    def _group(self, product: Product) -> Group:
-        paths = StorePaths(self.paths.root, product.group)
+    @staticmethod
+    def _group(paths: StorePaths) -> Group:
         composites = open_composites(paths)
+        product = composites.product
         return Group(product.group, paths, composites, variables_of(product), product.step)
 
     @cached_property
@@ -212,13 +213,27 @@ class StoreView:
             "start": min(window.start for window in windows),
             "end": max(window.end for window in windows),
         }
-        made_up = {"name": "verified", "store": self.paths.root, "source": {"path": "."}}
+        kind = "xarray" if numeric["grid"] == OWN_GRID else "folder"
+        source = {"kind": kind, "path": "."}
+        made_up = {"name": "verified", "store": self.paths.root, "source": source}
         return Recipe.model_validate({**numeric, **made_up, "period": period})
 
     @property
     def grid(self) -> Grid:
-        """The grid of the snapshot."""
-        return GRIDS[self.recipe.grid]
+        """The grid of the snapshot.
+
+        Raises
+        ------
+        StoreError
+            If the snapshot is on a grid of its own, and does not describe it.
+        """
+        return self.snapshot.grid
+
+    def grid_named(self, name: str) -> Grid:
+        """Return a grid by name; one's own as the composites, or else the snapshot, describe it."""
+        if name != OWN_GRID:
+            return GRIDS[name]
+        return self.groups()[0].composites.grid if self.has_composites else self.grid
 
     @property
     def floors(self) -> tuple[float, float]:
