@@ -141,7 +141,11 @@ def _lines(report: StoreReport) -> list[str]:
 
 def _head(report: StoreReport) -> list[str]:
     first_year, last_year = report.years
-    lines = [f"{report.store}: {report.product} on {report.grid}, {first_year} to {last_year}"]
+    (height, width), minutes = report.shape, 24 * 60 // report.slots_per_day
+    lines = [
+        f"{report.store}: {report.product} on {report.grid}, {first_year} to {last_year}",
+        f"  {height} x {width} pixels of {report.pixel_km:g} km, every {minutes} minutes",
+    ]
     asked = report.asked()
     if asked is None:
         return [*lines, "  nobody asked for a composite yet: run `minkgen ingest`"]

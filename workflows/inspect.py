@@ -114,6 +114,10 @@ class StoreReport:
     store : Path
     grid, product : str
         Of these composites.
+    shape : tuple of int
+        Rows and columns of the grid.
+    pixel_km : float
+        Side of a pixel.
     slots_per_day : int
         Of their time axis.
     products : tuple of str
@@ -129,6 +133,8 @@ class StoreReport:
     store: Path
     grid: str
     product: str
+    shape: tuple[int, int]
+    pixel_km: float
     slots_per_day: int
     products: tuple[str, ...]
     years: tuple[int, int]
@@ -212,6 +218,8 @@ def inspect_store(
         store=paths.root,
         grid=composites.grid.name,
         product=composites.product.quantity,
+        shape=composites.grid.shape,
+        pixel_km=composites.grid.pixel_km,
         slots_per_day=composites.product.slots_per_day,
         products=held,
         years=(composites.first_year, composites.last_year),

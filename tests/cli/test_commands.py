@@ -173,6 +173,7 @@ def test_a_short_period_is_shown_by_hours(tmp_path: Path) -> None:
     bad = [f"  {first + quarter * timedelta(minutes=15):%FT%R}" for quarter in range(2, 12)]
     assert done.stdout.splitlines() == [
         "store: RATE on test_2km, 2024 to 2024",
+        "  512 x 640 pixels of 2 km, every 15 minutes",
         "  asked for: 97 slots from 2024-07-01T00:00 to 2024-07-03T06:00",
         "  days with a ledger: 2 of 3",
         "  states: 2 ok, 1 absent, 1 failed, 93 corrupt; 2.0 % are ok",

@@ -194,7 +194,8 @@ for time, share in zip(times, np.array_split(np.arange(count), len(times))):
     frames.append(frame_rows(time, "NIMBUS_RATE", tiles))
 rows = {**build.plan.rows, "train": merge_rows(frames)}
 larger = plan.snapshot_plan(
-    recipe, rows, build.making.climate, inputs={}, attribution="nobody's", digests=lambda _: {}
+    recipe, rows, build.making.climate, inputs={}, attribution="nobody's", grid=build.plan.grid,
+    digests=lambda _: {},
 )
 build = plan.Build(build.paths, larger, build.making)
 part = larger.parts()[0]

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import pytest
 import torch
 import zarr
 
-from minkgen.grid import TEST_2KM
-from minkgen.products import PRODUCTS
+from minkgen.grid import OWN_GRID, TEST_2KM
+from minkgen.products import GROUPS, OWN, PRODUCTS
 from minkgen.recipe import Dem, Recipe
 from minkgen.store.build import staging_path
+from minkgen.store.composites import create_composites
 from minkgen.store.layout import LAYOUT_VERSION, SAMPLES_PER_SHARD, StorePaths
 from minkgen.store.ledger import STATES, DayLedger, Slot
 from minkgen.store.lock import STALE_SECONDS, Holder, hold_lock
@@ -188,6 +189,17 @@ def test_products_are_those_of_the_code() -> None:
         }
         for name, product in PRODUCTS.items()
     ]
+
+
+def test_own_fields_are_described(tmp_path: Path) -> None:
+    paths = StorePaths(tmp_path / "store", GROUPS[OWN])
+    create_composites(paths, replace(TEST_2KM, name=OWN_GRID), (2024, 2024), minutes=10)
+    identity = json.loads(paths.identity.read_text())
+    opera = set(named(tables("Composites")[0]))
+    text = section("Composites")
+    assert {f"`{key}`" for key in set(identity) - opera} <= set(re.findall("`[^`]+`", text))
+    assert set(identity) - opera == {"own_grid", "minutes", "frames_per_shard"}
+    assert f"the product {OWN} in the group `{paths.group}`" in text
 
 
 def test_composites(store: StorePaths) -> None:
