@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import platform
 import sys
@@ -54,6 +55,9 @@ class _Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _VERBS:
+            nearest = difflib.get_close_matches(cmd_name, _VERBS, n=1)
+            if nearest and not ctx.resilient_parsing:
+                ctx.fail(f"No such command {cmd_name!r}; did you mean {nearest[0]!r}?")
             return None
         command: click.Command = importlib.import_module(f"minkgen.cli.{cmd_name}").command
         return command
