@@ -133,7 +133,7 @@ def test_an_operator_follows_the_page(
     assert "0 failed" in operator.does("minkgen doctor")
 
     small = {key: recipe_data[key] for key in ("source", "grid", "period", "splits")}
-    operator.changes("paper.yaml", **small, persistence={})
+    operator.changes("paper.yaml", **small, persistence={"essential": "background"})
     operator.changes("archive.yaml", **small, store=str(operator.store), exclude_flags=[])
     assert "24 ok" in operator.does("minkgen ingest")
 
