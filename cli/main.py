@@ -55,12 +55,17 @@ class _Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _VERBS:
-            nearest = difflib.get_close_matches(cmd_name, _VERBS, n=1)
-            if nearest and not ctx.resilient_parsing:
-                ctx.fail(f"No such command {cmd_name!r}; did you mean {nearest[0]!r}?")
             return None
         command: click.Command = importlib.import_module(f"minkgen.cli.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        nearest = difflib.get_close_matches(args[0], _VERBS, n=1)
+        if nearest and args[0] not in _VERBS and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {args[0]!r}; did you mean {nearest[0]!r}?")
+        return super().resolve_command(ctx, args)
 
 
 def _show_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
