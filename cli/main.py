@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import json
 import platform
@@ -60,6 +61,14 @@ class _Verbs(click.Group):
             return None
         command: click.Command = importlib.import_module(f"minkgen.cli.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        nearest = difflib.get_close_matches(args[0], _VERBS, n=1)
+        if nearest and args[0] not in _VERBS and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {args[0]!r}; did you mean {nearest[0]!r}?")
+        return super().resolve_command(ctx, args)
 
 
 def _show_versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,13 +29,27 @@ class _Bars:
     def __init__(self, bars: RichProgress) -> None:
         self._bars = bars
         self._task: TaskID | None = None
+        self._done, self._began = 0, 0.0
 
     def stage(self, name: str, total: int) -> None:
-        self._task = self._bars.add_task(name, total=total, note="")
+        self._task = self._bars.add_task(name, total=total, rate="", note="")
+        self._done, self._began = 0, time.monotonic()
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         if self._task is not None:
-            self._bars.update(self._task, advance=steps, note=note)
+            self._done += steps
+            rate = _rate(self._done, time.monotonic() - self._began)
+            self._bars.update(self._task, advance=steps, rate=rate, note=note)
+
+
+def _rate(steps: int, seconds: float) -> str:
+    """Write how fast work goes, in the unit of which there is at least one."""
+    if steps == 0 or seconds <= 0:
+        return ""
+    for unit, length in (("s", 1.0), ("min", 60.0)):
+        if steps * length >= seconds:
+            return f"{steps * length / seconds:.3g}/{unit}"
+    return f"{steps * 3600 / seconds:.3g}/h"
 
 
 class _Lines:
@@ -47,7 +62,7 @@ class _Lines:
     def stage(self, name: str, total: int) -> None:
         self._name, self._total, self._done = name, total, 0
         self._began = self._shown = time.monotonic()
-        click.echo(f"{name}: {total} steps", err=True)
+        click.echo(f"{name}: {total} step{'' if total == 1 else 's'}", err=True)
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         self._done += steps
@@ -70,7 +85,7 @@ def show_progress(*, quiet: bool) -> Iterator[Progress]:
 
     if quiet:
         yield Silent()
-    elif not sys.stderr.isatty():
+    elif not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield _Lines()
     else:
         from rich.console import Console
@@ -86,6 +101,7 @@ def show_progress(*, quiet: bool) -> Iterator[Progress]:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
             console=Console(stderr=True),

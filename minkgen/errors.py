@@ -112,18 +112,26 @@ class RecipeError(MinkgenError, ValueError):
         One line per fault, each beginning with the path of the key.
     where : object
         The recipe file.
+    hint : str, optional
+        What the reader can do next.
     """
 
     _document = "recipe"
 
-    def __init__(self, faults: Sequence[str], *, where: object = None) -> None:
+    def __init__(
+        self,
+        faults: Sequence[str],
+        *,
+        where: object = None,
+        hint: str = "mend the keys above; nothing was read or written",
+    ) -> None:
         self.faults = tuple(faults)
         count = len(self.faults)
         listing = "".join(f"\n  - {fault}" for fault in self.faults)
         super().__init__(
             f"the {self._document} has {count} fault{'' if count == 1 else 's'}:{listing}",
             where=where,
-            hint="mend the keys above; nothing was read or written",
+            hint=hint,
         )
 
 

@@ -144,7 +144,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except (OSError, UnicodeDecodeError) as error:
         shipped = ", ".join(shipped_recipes())
         raise RecipeError(
-            [f"cannot be read: {error}; shipped recipes are {shipped}"], where=path
+            [f"cannot be read: {error}; shipped recipes are {shipped}"],
+            where=path,
+            hint="give the path of a recipe, or the name of one that is shipped",
         ) from error
     data = read_mapping(text, path)
     override_faults = _apply_overrides(data, overrides)

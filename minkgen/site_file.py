@@ -42,7 +42,9 @@ def load_site(name: str) -> Site:
     except (OSError, UnicodeDecodeError) as error:
         shipped = ", ".join(shipped_sites())
         raise SiteError(
-            [f"cannot be read: {error}; shipped profiles are {shipped}"], where=name
+            [f"cannot be read: {error}; shipped profiles are {shipped}"],
+            where=name,
+            hint="give the path of a profile, or the name of one that is shipped",
         ) from error
     data = read_mapping(text, file, SiteError)
     faults = section_faults(Site, data)

@@ -259,6 +259,9 @@ def _scratch(site: Site) -> Check:
     if "$" in folder:
         hint = "look again within a job: srun minkgen doctor --site ..."
         return Check("scratch", "warning", f"{site.scratch} is known within a job only", hint)
+    if not Path(folder).exists():
+        hint = "if compute nodes have none either, mend `scratch` in the site profile"
+        return Check("scratch", "warning", f"there is no {folder} on this node", hint)
     return _writable("scratch", Path(folder))
 
 

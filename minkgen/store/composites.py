@@ -282,6 +282,7 @@ def open_composites(paths: StorePaths) -> Composites:
             where=paths.identity,
             got=found,
             expected=f"layout_version {LAYOUT_VERSION}",
+            hint="read it with the version of minkgen that wrote it, or ingest into a new store",
         )
     years = int(found["first_year"]), int(found["last_year"])
     return Composites(paths, grid, *years, _product(found, grid, paths))

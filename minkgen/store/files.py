@@ -123,7 +123,11 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise StoreError(
-            "a file of the store is damaged", where=path, got=error, expected="JSON"
+            "a file of the store is damaged",
+            where=path,
+            got=error,
+            expected="JSON",
+            hint="look for what else is damaged: `minkgen verify STORE`",
         ) from error
 
 

@@ -92,7 +92,12 @@ def read_ledger(paths: StorePaths, day: date) -> DayLedger:
             for time, slot in content["slots"].items()
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError("the ledger is damaged", where=path, got=error) from error
+        raise StoreError(
+            "the ledger is damaged",
+            where=path,
+            got=error,
+            hint="take the file away and run `minkgen ingest` again: it looks at the day anew",
+        ) from error
     return DayLedger(day, slots)
 
 

@@ -167,6 +167,7 @@ def roll_back(paths: StorePaths, permissions: Permissions, name: str | None = No
             where=paths.features,
             got=name,
             expected=", ".join(sorted(there)) or "none at all",
+            hint="`minkgen store list RECIPE` tells when each was published",
         )
     require_whole(snapshot_path(paths, name), digests=True)
     make_current(paths, name, permissions, "rollback")

@@ -238,7 +238,9 @@ def _no_snapshot(features: Path | RemoteFolder, snapshot: str, known: list[str])
         f"the store has no snapshot {snapshot!r}",
         where=features,
         got=", ".join(known) or "no snapshot at all",
-        hint="run `minkgen compute` with the store's recipe first",
+        hint="name one of these, or `current`"
+        if known
+        else "run `minkgen compute` with the store's recipe first",
     )
 
 
@@ -246,9 +248,19 @@ def _pinned(location: Path | RemoteFolder) -> Snapshot:
     try:
         metadata = dict(_group(location).attrs).get("minkgen")
     except FileNotFoundError as error:
-        raise StoreError("the snapshot is not there", where=location, got=error) from error
+        raise StoreError(
+            "the snapshot is not there",
+            where=location,
+            got=error,
+            hint="`minkgen inspect STORE` lists the snapshots of a store",
+        ) from error
     except (ValueError, TypeError, AttributeError, KeyError) as error:  # in what zarr.json says
-        raise StoreError("the snapshot cannot be read", where=location, got=error) from error
+        raise StoreError(
+            "the snapshot cannot be read",
+            where=location,
+            got=error,
+            hint="compute it again, or go back to the one before: `minkgen store rollback RECIPE`",
+        ) from error
     version = metadata.get("layout_version") if isinstance(metadata, dict) else None
     if not isinstance(metadata, dict) or version != LAYOUT_VERSION:
         raise StoreError(

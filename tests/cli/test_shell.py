@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -64,6 +65,59 @@ def test_the_store_comes_from_the_environment_unless_it_is_named(tmp_path: Path)
         result = runner.invoke(cli, ["store", "list", str(recipe), *options])
         assert isinstance(result.exception, StoreError)
         assert str(result.exception.where) == str(tmp_path / place)
+
+
+@pytest.mark.parametrize(
+    ("verb", "variables", "told"),
+    [
+        ("ingest", {"MINKGEN_SITE": "nowhere"}, "shipped profiles are generic-slurm"),
+        ("compute", {"MINKGEN_WORKERS": "0"}, "0 is not in the range"),
+        ("compute", {"MINKGEN_CLUSTER": "slurm"}, "cluster.slurm.site: field required"),
+        (
+            "compute",
+            {"MINKGEN_CLUSTER": "slurm", "MINKGEN_SITE": "testbed"},
+            "cluster.slurm.workers: ",
+        ),
+    ],
+)
+def test_site_workers_and_cluster_come_from_the_environment(
+    verb: str, variables: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(  # noqa: S603 - our own interpreter and program
+        [*PROGRAM, verb, "demo"],
+        env=os.environ | variables,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def variables_of(command: click.Command) -> set[str]:
+    """Return the environment variables that a command and those below it read."""
+    found = {str(each.envvar) for each in command.params if each.envvar is not None}
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            found |= variables_of(below)
+    return found
+
+
+def test_the_page_of_the_environment_names_what_commands_read() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "environment.md"
+    text = page.read_text(encoding="utf-8")
+    read = variables_of(cli)
+    assert len(read) >= 4
+    assert [name for name in sorted(read) if f"`{name}`" not in text] == []
+
+
+def test_a_misspelt_verb_is_told_the_nearest() -> None:
+    result = CliRunner().invoke(cli, ["compote", "demo"])
+    assert result.exit_code == 2
+    assert "did you mean 'compute'?" in result.output
 
 
 def test_a_cluster_of_the_environment_is_held_against_the_recipe(tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ def test_a_store_that_cannot_be_written(site: Site) -> None:
 
 
 def test_folders_of_a_site_that_cannot_be_written(site: Site, tmp_path: Path) -> None:
-    folders = dict.fromkeys(("scratch", "shared", "logs"), f"{READ_ONLY}/minkgen")
+    folders = dict.fromkeys(("shared", "logs"), f"{READ_ONLY}/minkgen")
+    folders |= {"scratch": str(READ_ONLY)}
     found = failed(looked_at(site.model_copy(update=folders), tmp_path))
     assert found - {"SLURM"} == {"scratch", "shared folder", "log folder", "keys of a run"}
 
@@ -90,6 +91,12 @@ def test_a_scratch_that_only_jobs_know(
     monkeypatch.delenv("JOB_SCRATCH", raising=False)
     checks = looked_at(site.model_copy(update={"scratch": "$JOB_SCRATCH/x"}), tmp_path)
     assert checks["scratch"].state == "warning"
+
+
+def test_a_scratch_that_only_compute_nodes_have(site: Site, tmp_path: Path) -> None:
+    checks = looked_at(site.model_copy(update={"scratch": str(tmp_path / "none")}), tmp_path)
+    assert checks["scratch"].state == "warning"
+    assert "mend `scratch`" in checks["scratch"].hint
 
 
 def test_a_missing_interface_names_those_that_are_there(site: Site, tmp_path: Path) -> None:

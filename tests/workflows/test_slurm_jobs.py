@@ -174,18 +174,36 @@ def double(number: int) -> int:
     return 2 * number
 
 
+@pytest.mark.parametrize(
+    ("squeue", "log", "told"),
+    [
+        ("[ -e {0}/submitted ] || echo 7", "no such Python", "no such Python"),
+        (
+            "echo >> {0}/looks; wc -l < {0}/looks",
+            "\n".join(("a", "  b", "ImportError: it", "OSError: c", "d", "1", "2", "3", "4", "5")),
+            "ImportError: it\n1\n2\n3\n4\n5",
+        ),
+    ],
+    ids=["and none follows", "and another one follows each"],
+)
 def test_jobs_that_all_end_before_a_worker_comes_end_the_run(
-    loopback_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loopback_site: Site,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    squeue: str,
+    log: str,
+    told: str,
 ) -> None:
     """Programs that stand in for SLURM's take every job, and each has ended at once."""
+    (tmp_path / "text").write_text(log)
     bodies = {
         "sbatch": f"""
             [ "$1" = --test-only ] && exit
             log=$(sed -n 's/#SBATCH -e //p' "$1" | sed s/%J/7/)
-            echo no such Python > "$log"
+            cp {tmp_path}/text "$log"
             touch {tmp_path}/submitted
             echo Submitted batch job 7""",
-        "squeue": f"[ -e {tmp_path}/submitted ] || echo one that is on its way",
+        "squeue": squeue.format(tmp_path),
         "scancel": f'echo "$@" >> {tmp_path}/cancelled',
     }
     programs = tmp_path / "bin"
@@ -194,13 +212,13 @@ def test_jobs_that_all_end_before_a_worker_comes_end_the_run(
         (programs / name).write_text(f"#!/bin/sh\n{body}\n")
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setattr(job_watch, "_INTERVAL_S", 0.2)
+    monkeypatch.setattr(job_watch, "_INTERVAL_S", 0.1)
     with (
         pytest.raises(ClusterError, match="all jobs ended before a worker came") as caught,
         open_slurm(loopback_site, JOBS) as client,
     ):
         run_tasks(client, double, [1, 2], Silent(), what="not doubled")
-    assert caught.value.got == "no such Python"
+    assert caught.value.got == told
     cancelled = (tmp_path / "cancelled").read_text().splitlines()
     assert cancelled[-1].startswith("--quiet --name minkgen-")
     assert "7" in cancelled

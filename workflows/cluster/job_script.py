@@ -33,8 +33,10 @@ CA_FILE, CERT_FILE, KEY_FILE = "ca.pem", "cert.pem", "key.pem"
 
 _WORKER_COMMAND = "distributed.cli.dask_worker"
 _SHEBANG = "#!/usr/bin/env bash"
-# A job that starts when its driver has gone ends after so many seconds.
-_DEATH_TIMEOUT_S = 60
+# A job that starts when its driver has gone ends after so many seconds. A worker that comes must
+# have compiled the kernel by then, which took 23 s on an idle core, and more than 60 s on a node
+# where five programs shared each core.
+_DEATH_TIMEOUT_S = 180
 _MEBIBYTES_PER_GB = 1024
 # In units of a task's longest time. A worker that reaches its end gives its running task back, so
 # that no two may end within one task's time, and the last one must have time left to close.
@@ -169,6 +171,9 @@ def _prologue(site: Site) -> list[str]:
         f'[[ -O {folder} && ! -L {folder} ]] || {{ echo "{folder} is not ours" >&2; exit 1; }}',
         # A cache that many nodes fill at once is damaged; each node has its own.
         f"export NUMBA_CACHE_DIR={folder}/numba",
+        # `python -m` looks for modules in the working folder first: the driver's, where that is a
+        # checkout, holds half of minkgen.
+        "export PYTHONSAFEPATH=1",
         # One core a task: zarr would compress on all of them, and need memory for each.
         "export ZARR_THREADING__MAX_WORKERS=1",
         # Tasks hold one shard, and return little: nothing could be moved to disk, and a worker that

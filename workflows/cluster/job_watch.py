@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,20 +17,27 @@ __all__ = ["watch_jobs"]
 _INTERVAL_S = 15.0
 # A job that has just gone may have been replaced by one that is on its way to the queue.
 _LOOKS = 3
+# Dask replaces every job that ends, also where none can ever bring a worker.
+_JOBS_FOR_EACH_WORKER = 3
 _LINES = 5
+# How a line begins that names a Python error or that Dask logs as one.
+_ERROR = re.compile(r"[\w.]*(Error|Exception)\b|.* - (ERROR|CRITICAL) - ")
 
 
 @contextmanager
 def watch_jobs(
-    client: Client, has_jobs: Callable[[], bool], logs: Path, job: str
+    client: Client, jobs: Callable[[], frozenset[str] | None], workers: int, logs: Path, job: str
 ) -> Iterator[None]:
     """Give up where no worker is there and none can come any more.
 
     Parameters
     ----------
     client : distributed.Client
-    has_jobs : callable
-        Tells whether SLURM has a job of this run, waiting or running.
+    jobs : callable
+        Tells which jobs of this run SLURM has, waiting or running; None where it does not answer.
+    workers : int
+        How many jobs are kept there. Three times as many that end, one after the other and without
+        a worker in between, are enough.
     logs : Path
         Folder of the jobs' logs.
     job : str
@@ -43,11 +51,15 @@ def watch_jobs(
     done, lost = threading.Event(), threading.Event()
 
     def look() -> None:
-        looks = 0
+        looks, ended = 0, 0
+        before: frozenset[str] = frozenset()
         while not done.wait(_INTERVAL_S):
-            has_hope = bool(client.scheduler_info()["workers"]) or has_jobs()
-            looks = 0 if has_hope else looks + 1
-            if looks == _LOOKS:
+            has_workers, now = bool(client.scheduler_info()["workers"]), jobs()
+            looks = 0 if has_workers or now is None or now else looks + 1
+            if now is not None:
+                ended = 0 if has_workers else ended + len(before - now)
+                before = now
+            if looks == _LOOKS or ended >= _JOBS_FOR_EACH_WORKER * workers:
                 lost.set()
                 client.cancel([Future(key, client) for key in tuple(client.futures)])
                 return
@@ -71,8 +83,11 @@ def watch_jobs(
 
 
 def _last_lines(logs: Path, job: str) -> str:
+    """Return the first error of the latest log, and its end."""
     files = sorted(logs.glob(f"{job}-*.err"), key=lambda path: path.stat().st_mtime)
     if not files:
         return "no log: the node could not write there, or the job was cancelled while it waited"
     lines = files[-1].read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(lines[-_LINES:]) or f"{files[-1]} is empty"
+    # The first error is the cause, and those at the end are often of the shutdown that follows.
+    cause = [line for line in lines[:-_LINES] if _ERROR.match(line)][:1]
+    return "\n".join(cause + lines[-_LINES:]) or f"{files[-1]} is empty"

@@ -74,7 +74,8 @@ def open_slurm(site: Site, jobs: SlurmJobs) -> Iterator[Client]:
             with slurm_cluster(site, jobs, names.job, keys) as cluster, Client(cluster) as client:
                 # With a fixed size, a cancelled job would not be replaced.
                 cluster.adapt(minimum=jobs.workers, maximum=jobs.workers)
-                with watch_jobs(client, lambda: _has_jobs(names.job), Path(site.logs), names.job):
+                logs = Path(site.logs)
+                with watch_jobs(client, lambda: _jobs(names.job), jobs.workers, logs, names.job):
                     yield client
         finally:
             # Dask cancels the jobs that it knows of; one may have been on its way to SLURM.
@@ -162,7 +163,10 @@ def _check_host(site: Site) -> None:
             Path(folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ClusterError(
-                "a folder of the site profile cannot be used", where=folder, got=error
+                "a folder of the site profile cannot be used",
+                where=folder,
+                got=error,
+                hint="mend `shared` and `logs` in the site profile: folders of your own",
             ) from error
 
 
@@ -174,17 +178,18 @@ def _refuse_unusable_job(script: str) -> None:
             "SLURM would not take the jobs",
             where="sbatch --test-only",
             got=answer.stderr.strip() or f"exit status {answer.returncode}",
-            hint="mend the site profile or the cluster section; see `minkgen doctor --site`",
+            hint="mend the site profile, or ask for less in the recipe's cluster section "
+            "(memory_gb, cores, walltime): `sinfo --format='%P %c %m %l'` lists what nodes have",
         )
 
 
-def _has_jobs(name: str) -> bool:
-    """Tell whether SLURM has a job of this name; where it does not answer, that it may have."""
+def _jobs(name: str) -> frozenset[str] | None:
+    """Return the numbers of the jobs of this name that SLURM has; None where it does not answer."""
     try:
-        answer = _command("squeue", "--noheader", "--name", name)
+        answer = _command("squeue", "--noheader", "--format=%i", "--name", name)
     except ClusterError:
-        return True
-    return answer.returncode != 0 or bool(answer.stdout.strip())
+        return None
+    return frozenset(answer.stdout.split()) if answer.returncode == 0 else None
 
 
 def _command(name: str, *arguments: str, script: str = "") -> subprocess.CompletedProcess[str]:

@@ -85,7 +85,13 @@ def process_count(devices: int) -> int:
         )
     gpus = torch.cuda.device_count()
     if 0 < gpus < devices:
-        raise InputError("there are not so many GPUs", where="devices", got=devices, expected=gpus)
+        raise InputError(
+            "there are not so many GPUs",
+            where="devices",
+            got=devices,
+            expected=f"at most {gpus}",
+            hint="ask for less (--devices), or for more GPUs from SLURM (--gpus-per-node)",
+        )
     return max(tasks, devices)
 
 

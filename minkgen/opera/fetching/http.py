@@ -274,7 +274,11 @@ class Client:
             # The texts of these errors are left out: they may quote a proxy's password.
             if isinstance(_root(error), ssl.SSLCertVerificationError):
                 raise TransferError(
-                    "the server's certificate is not valid", where=url, got=_reason(error)
+                    "the server's certificate is not valid",
+                    where=url,
+                    got=_reason(error),
+                    hint="where a proxy puts its own there, name its authority in "
+                    "REQUESTS_CA_BUNDLE",
                 ) from error
             raise InterruptedTransferError(
                 "the server cannot be reached", where=url, got=_reason(error)
@@ -291,7 +295,12 @@ class Client:
             return InterruptedTransferError(
                 "the server does not answer now", where=url, got=got, wait_s=wait_s
             )
-        return TransferError("the server refuses the request", where=url, got=got)
+        return TransferError(
+            "the server refuses the request",
+            where=url,
+            got=got,
+            hint="look at the endpoint, the bucket and, for the API, at its key",
+        )
 
 
 _clients: dict[tuple[int, TransferPolicy, str], Client] = {}

@@ -174,10 +174,19 @@ def open_odim_file(path: Path) -> Iterator[OdimFile]:
         with path.open("rb") as stream:
             signature = stream.read(len(_SIGNATURE))
     except OSError as error:
-        raise SourceError("the file cannot be read", where=path, got=error) from error
+        raise SourceError(
+            "the file cannot be read",
+            where=path,
+            got=error,
+            hint="look at its path, and whether you may read it",
+        ) from error
     if signature != _SIGNATURE:
         raise SourceError(
-            "the file is not HDF5", where=path, got=f"it begins with {signature!r}", expected="HDF5"
+            "the file is not HDF5",
+            where=path,
+            got=f"it begins with {signature!r}",
+            expected="HDF5",
+            hint="fetch it again: it may be an error page, or have been cut off",
         )
     with hdf5_errors(path):
         root = h5py.File(path, "r")
