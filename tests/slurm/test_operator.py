@@ -133,11 +133,14 @@ def test_an_operator_follows_the_page(
     assert "0 failed" in operator.does("minkgen doctor")
 
     small = {key: recipe_data[key] for key in ("source", "grid", "period", "splits")}
-    operator.changes("paper.yaml", **small, persistence={"essential": "background"})
-    operator.changes("archive.yaml", **small, store=str(operator.store), exclude_flags=[])
+    small["persistence"] = {"essential": "background"}
+    operator.changes("paper.yaml", **small)
+    # Another recipe would need a store, and minutes, of its own.
+    same = {"name": "paper", "store": str(operator.store), "exclude_flags": []}
+    operator.changes("archive.yaml", **small, **same)
     assert "24 ok" in operator.does("minkgen ingest")
 
-    told = operator.does("export MINKGEN_STORE")
+    told = operator.does("--dry-run\nminkgen compute")
     assert "#SBATCH -p main" in told
     assert "planned, nothing computed" in told
     current = operator.store / "features" / "current"
@@ -161,7 +164,7 @@ def test_an_operator_follows_the_page(
     log = tmp_path / "rebuilds.jsonl"
     operator.does("schedule-rebuild.sh")
     wait_until("two rebuilds", lambda: len(runs(log)) >= 2, 120)
-    assert operator.does("tail -n 1") == "nothing new\n"
+    assert operator.does("tail -n 1") == "nothing new\n", log.read_text(encoding="utf-8")
     operator.does("scancel")
     wait_until("no job", lambda: not inside_bed.run("squeue", "--noheader").strip(), 60)
     assert operator.left() == []
