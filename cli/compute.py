@@ -121,7 +121,11 @@ def command(
             )
             summary, text = _result(result), _result_text(result)
     if brought is not None:
-        summary |= {"newly_ok": brought.newly_ok, "newly_bad": list(brought.newly_bad)}
+        summary["brought"] = {
+            "states": brought.states,
+            "newly_ok": brought.newly_ok,
+            "newly_bad": list(brought.newly_bad),
+        }
         text = "\n".join((text, *_brought_text(brought)))
     show_result(summary, lambda: text, as_json=as_json)
     return PARTLY if brought is not None and brought.newly_bad else DONE

@@ -71,6 +71,14 @@ class Ingest(Output):
     newly_bad: list[str] = Field(description="slots newly failed or corrupt, with their reasons")
 
 
+class Brought(Output):
+    """Fields of one's own that a computation brought into the store first."""
+
+    states: States = Field(description="slots of the recipe's period")
+    newly_ok: int
+    newly_bad: list[str]
+
+
 class _Contents(Output):
     snapshot: str = Field(description="path of the snapshot")
     rows: Rows
@@ -85,6 +93,7 @@ class Compute(_Contents):
     parts: int = Field(description="parts that this run computed")
     linked: int = Field(description="parts that an earlier snapshot holds, linked")
     damaged: list[str] = Field(description="shards of earlier snapshots that cannot be linked")
+    brought: Brought | None = Field(default=None, description="only with fields of your own")
 
 
 class ComputePlan(_Contents):
@@ -101,6 +110,7 @@ class ComputePlan(_Contents):
     seconds: float = Field(description="expected, on so many workers")
     core_seconds: dict[str, float] = Field(description="expected time of one core, by stage")
     job_script: str | None = Field(description="of each worker; null without SLURM")
+    brought: Brought | None = Field(default=None, description="only with fields of your own")
 
 
 class ComputeShare(Output):

@@ -149,6 +149,7 @@ SETUPS: dict[str, Setup] = {
     "docs/own-network.md": _demo_store,
     "docs/reading.md": _demo_store,
     "docs/reference/json.md": _store_and_recipe,
+    "docs/report.md": _demo_store,
     "docs/resume.md": _resume,
     "docs/rollback.md": _store_and_recipe,
     "docs/scaling.md": _scaling,

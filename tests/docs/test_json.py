@@ -71,6 +71,7 @@ QUICK = [
     ("inspect", ("inspect", "store")),
     ("show", ("show", "store", "--time", "2024-07-01T03:00")),
     ("show", ("show", "store", "--time", "2024-07-01T03:00", "--tile", "256,256")),
+    ("report", ("report", "store")),
     ("verify", ("verify", "store", "--only", "store", "--only", "thresholds")),
     ("train emulator", ("train", "emulator", RECIPE)),
     ("doctor", ("doctor", "--store", "store")),

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 import minkgen
 from minkgen.cli.main import cli
+from minkgen.cli.outputs import OUTPUTS
 from minkgen.errors import RecipeError, SourceError, StoreError
 from minkgen.evaluate.report.blocks import Calendar, RasterMap, Table
 from minkgen.grid import TEST_2KM
@@ -89,8 +90,9 @@ def time_of(number: int) -> datetime:
 def test_compute_brings_in_what_is_missing(computed: tuple[Path, Any]) -> None:
     said = json.loads(computed[1].stdout)
     assert computed[1].return_value == 3  # a field is corrupt
-    assert said["newly_ok"] == FIELDS - 2
-    [bad] = said["newly_bad"]
+    OUTPUTS["compute"].model_validate(said)
+    assert said["brought"]["newly_ok"] == FIELDS - 2
+    [bad] = said["brought"]["newly_bad"]
     assert bad.startswith("2024-07-01T00:40 corrupt: a rain rate is negative")
     assert said["parts"] == 3
 
