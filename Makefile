@@ -19,7 +19,7 @@ help:
 	@echo "make docs       the documentation, into build/docs"
 
 $(READY): pyproject.toml constraints.txt
-	@echo "setting up $(VENV): 2 GB of packages, which takes minutes and says nothing meanwhile"
+	@echo "setting up $(VENV): 2.5 GB of packages, which takes minutes and says nothing meanwhile"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable ".[train,geo,test,docs]" --constraint constraints.txt
 	@touch $@

@@ -5,7 +5,7 @@
 #
 # EVERY is a time as sbatch knows it: 1hour, 30minutes, 1day. MINKGEN_SBATCH_OPTIONS chooses queue
 # and size: MINKGEN_SBATCH_OPTIONS="--partition=transfer --account=radar --mem=8G".
-# It ends with: scancel --name=minkgen-rebuild --user="$USER"
+# It ends with: scancel --name=minkgen-rebuild --user="$(id -un)"
 set -euo pipefail
 
 every=${1:?how often, for example 1hour}
