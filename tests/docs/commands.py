@@ -72,7 +72,8 @@ def _parsed(place: str, line: str) -> Iterator[CommandLine]:
 def fault(words: tuple[str, ...]) -> str | None:
     """Return what the command line's own parser would refuse, or a `--set` of an unknown key."""
     command: click.Command = cli
-    context = click.Context(cli, info_name="minkgen")
+    # With its settings: a command keeps the help option that it was first asked for.
+    context = click.Context(cli, info_name="minkgen", **cli.context_settings)
     rest = list(words)
     while isinstance(command, click.Group):
         if not rest or rest[0].startswith(("-", "...", "…")) or rest[0].isupper():
