@@ -34,7 +34,8 @@ from minkgen.cli.train import SCORE_OF_MEANS, describe
 def command(name: str, folder: Path, *, as_json: bool, quiet: bool) -> int:
     """Take made-up rain the whole way: archive, store, γ, emulator, super-resolution, scores.
 
-    Offline, on two cores in about three minutes. A second run finds everything done.
+    Offline, on two cores in about three minutes. A second run keeps the store and the trained
+    networks, and scores them again.
 
     \b
     Example:

@@ -7,6 +7,7 @@ import importlib
 import json
 import platform
 import sys
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
@@ -118,6 +119,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; whatever minkgen raises becomes a message and an exit status."""
     interruption = Interruption()
+    warnings.formatwarning = _warning_line
     try:
         status = cli.main(prog_name="minkgen", standalone_mode=False)
     except click.ClickException as error:
@@ -140,6 +142,11 @@ def main() -> None:
             next=error.hint,
         )
     sys.exit(status if isinstance(status, int) else DONE)
+
+
+def _warning_line(message: Warning | str, *_: object, **__: object) -> str:
+    """Return a warning as its words alone: where in the code it arose helps no user."""
+    return f"warning: {message}\n"
 
 
 def _end(status: int, **fault: object) -> NoReturn:

@@ -267,3 +267,16 @@ def test_where_there_is_no_store_inspect_exits_1(tmp_path: Path) -> None:
 
 def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
     assert minkgen("--version", cwd=tmp_path).stdout.startswith("minkgen 0.")
+
+
+def test_a_warning_is_shown_without_the_place_in_the_code() -> None:
+    program = (
+        "import warnings, click; from minkgen.cli import main as m\n"
+        "m.cli.get_command = lambda *_: click.Command('x', callback=lambda: "
+        "warnings.warn('no terrain', stacklevel=1))\n"
+        "m.main()"
+    )
+    done = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-c", program, "show"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "warning: no terrain\n")
