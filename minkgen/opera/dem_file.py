@@ -200,7 +200,12 @@ def open_dem(path: Path, variable: str | None = None) -> Iterator[DemFile]:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(name, driver=driver)
     except RasterioIOError as error:
-        raise InputError("the DEM cannot be opened", where=path, got=error) from error
+        raise InputError(
+            "the DEM cannot be opened",
+            where=path,
+            got=error,
+            hint="`rio info FILE` tells more; name another file in the recipe: dem.path",
+        ) from error
     with dataset:
         _refuse_other_than_one_grid(path, dataset)
         transform = dataset.transform
@@ -263,10 +268,17 @@ def _refuse_other_than_one_grid(path: Path, dataset: Any) -> None:
             where=path,
             got=f"transform {tuple(transform)[:6]}",
             expected="evenly spaced rows and columns along its coordinates",
+            hint="reproject it first, for example with gdalwarp",
         )
     unit = dataset.units[0] or ""
     if unit.lower() not in _METRES:
-        raise InputError("the DEM is not in metres", where=path, got=unit, expected="metres")
+        raise InputError(
+            "the DEM is not in metres",
+            where=path,
+            got=unit,
+            expected="metres",
+            hint="convert it first, for example with gdal_calc",
+        )
 
 
 def _crs(path: Path, dataset: Any) -> CRS:

@@ -173,6 +173,7 @@ def _dimensions(dataset: xr.Dataset, field: xr.DataArray, where: str) -> tuple[s
             got=", ".join(map(str, field.dims)),
             expected="coordinates with the standard_name time, projection_y_coordinate and "
             "projection_x_coordinate, or an axis attribute T, Y, X, or the names time, y, x",
+            hint="write these attributes into the file; docs/own-data.md shows how",
         )
     return found["time"], found["y"], found["x"]
 
@@ -236,6 +237,7 @@ def _refuse_masked_zero(field: xr.DataArray, where: str) -> None:
                 where=f"{where}, {field.name}",
                 got=f"{key} = {fill}",
                 expected="a fill value that is no rain rate, for example NaN",
+                hint="take the attribute away, if 0 means dry, and write the file again",
             )
 
 
@@ -276,6 +278,7 @@ def _projection(
             where=f"{where}, {field.name}" if given is None else "source.crs",
             got=error,
             expected="CF's grid mapping attributes, `EPSG:...`, PROJ or WKT",
+            hint="mend the grid mapping of the file, or source.crs in the recipe",
         ) from error
     if stated is not None and wanted is not None and stated != wanted:
         raise SourceError(
@@ -299,7 +302,11 @@ def _grid_mapping(dataset: xr.Dataset, field: xr.DataArray, where: str) -> Mappi
         name = str(named).split()[0].rstrip(":")
         if name not in dataset.variables:
             raise SourceError(
-                "the grid mapping is missing", where=f"{where}, {field.name}", got=name
+                "the grid mapping is missing",
+                where=f"{where}, {field.name}",
+                got=name,
+                hint="write that variable into the file, or take the attribute grid_mapping away "
+                "and say source.crs in the recipe",
             )
         return dict(dataset[name].attrs)
     telling = [
@@ -389,6 +396,7 @@ def _times(coordinate: xr.DataArray, where: str) -> tuple[datetime, ...]:
             where=f"{where}, {coordinate.name}",
             got=f"{coordinate.attrs.get('units', 'no units')}, {values.dtype}",
             expected="times of the standard calendar, as `minutes since 2024-07-01 00:00`",
+            hint="write the time coordinate as datetime64 with xarray",
         )
     whole = values.astype("datetime64[m]")
     if (whole != values).any():
@@ -397,5 +405,6 @@ def _times(coordinate: xr.DataArray, where: str) -> tuple[datetime, ...]:
             where=f"{where}, {coordinate.name}",
             got=values[whole != values][0],
             expected="whole minutes",
+            hint="round the times first: fields.assign_coords(time=fields.time.dt.round('min'))",
         )
     return tuple(time.replace(tzinfo=UTC) for time in whole.astype("datetime64[us]").tolist())

@@ -109,7 +109,11 @@ class OwnFields:
         with open_file(place) as dataset:
             layout = layout_of(dataset, self.variable, self.crs, place)
             if layout.grid != self.grid or list(layout.times[chosen]) != list(times):
-                raise TransferError("the file has changed since it was surveyed", where=place)
+                raise TransferError(
+                    "the file has changed since it was surveyed",
+                    where=place,
+                    hint="run the same command again",
+                )
             try:
                 return _decoded(dataset, layout, chosen)
             except READING_ERRORS as error:
@@ -188,6 +192,7 @@ def survey(places: Sequence[str], variable: str | None = None, crs: str | None =
                     where=place,
                     got=f"{time:%FT%R}, also in {positions[time].place}",
                     expected="each time once in all files",
+                    hint="leave one of the files out of source.path",
                 )
             positions[time] = Position(place, index)
     assert grid is not None  # noqa: S101 - find_files gives at least one
@@ -226,6 +231,7 @@ def _minutes(times: Sequence[datetime], where: str) -> int:
             where=where,
             got=f"{step} minutes",
             expected="1, 5, 10, 15, 30, 60 minutes, or another step that does",
+            hint="resample the fields in time first",
         )
     for time in times:
         if (time - datetime(time.year, time.month, time.day, tzinfo=UTC)) % timedelta(minutes=step):

@@ -60,7 +60,13 @@ def read_history(paths: StorePaths) -> list[Publication]:
             for entry in content
         ]
     except (KeyError, TypeError, ValueError) as error:
-        raise StoreError("the history is damaged", where=paths.history, got=error) from error
+        raise StoreError(
+            "the history is damaged",
+            where=paths.history,
+            got=error,
+            hint="restore the file from a copy, or take it away: `minkgen store publish` begins a "
+            "new one",
+        ) from error
     current = current_name(paths)
     if any(entry.snapshot == current for entry in history):
         while history[-1].snapshot != current:

@@ -164,7 +164,12 @@ def read_manifest(snapshot: Path) -> dict[str, FileRecord]:
     try:
         return {name: FileRecord(**record) for name, record in content["files"].items()}
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError("a file of the store is damaged", where=path, got=error) from error
+        raise StoreError(
+            "a file of the store is damaged",
+            where=path,
+            got=error,
+            hint="restore it from a copy, or compute the snapshot again",
+        ) from error
 
 
 def faults_of(snapshot: Path, *, digests: bool) -> list[str]:

@@ -28,6 +28,7 @@ __all__ = ["ShardedRows"]
 
 _BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 _CHECKSUM_BYTES = 4
+_DAMAGE = "restore the file from a copy, or compute the snapshot again; `minkgen verify` tells more"
 # What an index has as offset and length of a chunk that was never written.
 _UNWRITTEN = np.iinfo(np.uint64).max
 
@@ -102,7 +103,10 @@ class ShardedRows:
             offset, length = self._indexes[shard][place].tolist()
             if offset == _UNWRITTEN:
                 raise StoreError(
-                    "a chunk was never written", where=self._folder, got=f"chunk {number}"
+                    "a chunk was never written",
+                    where=self._folder,
+                    got=f"chunk {number}",
+                    hint=_DAMAGE,
                 )
             ranges.append((self._file(shard), offset, offset + length))
         return self._read(ranges)
@@ -118,6 +122,7 @@ class ShardedRows:
                     "the index of a shard is damaged",
                     where=f"{self._folder}/{self._file(shard)}",
                     got=error,
+                    hint=_DAMAGE,
                 ) from error
             self._indexes[shard] = np.frombuffer(content, "<u8").reshape(-1, 2)
 
@@ -126,7 +131,10 @@ class ShardedRows:
             Zstd().decode(raw, values)
         except (RuntimeError, ValueError) as error:
             raise StoreError(
-                "a chunk is damaged", where=self._folder, got=f"chunk {number}: {error}"
+                "a chunk is damaged",
+                where=self._folder,
+                got=f"chunk {number}: {error}",
+                hint=_DAMAGE,
             ) from error
 
     def _file(self, shard: int) -> str:
@@ -146,7 +154,9 @@ def _read_local(folder: Path, name: str, start: int, stop: int | None) -> bytes:
             file.seek(start, os.SEEK_SET if start >= 0 else os.SEEK_END)
             return file.read(-1 if stop is None else stop - start)
     except OSError as error:
-        raise StoreError("a shard cannot be read", where=folder / name, got=error) from error
+        raise StoreError(
+            "a shard cannot be read", where=folder / name, got=error, hint=_DAMAGE
+        ) from error
 
 
 def _require_layout(folder: Path | RemoteFolder, array: zarr.Array[Any]) -> None:

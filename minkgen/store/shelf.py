@@ -204,7 +204,12 @@ def hold_snapshot(paths: StorePaths, name: str, days: float) -> Path:
     # other.
     if not snapshot_path(paths, held).exists():
         lease.unlink()
-        raise StoreError("there is no such snapshot", where=paths.features, got=held)
+        raise StoreError(
+            "there is no such snapshot",
+            where=paths.features,
+            got=held,
+            hint="`minkgen store list` names those that are there",
+        )
     return lease
 
 

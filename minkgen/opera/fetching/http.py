@@ -261,7 +261,9 @@ class Client:
                     hint="if it has moved, give its new address in the recipe",
                 )
             target = following
-        raise TransferError("the server redirects in circles", where=url)
+        raise TransferError(
+            "the server redirects in circles", where=url, hint="is the address in the recipe right?"
+        )
 
     def _request(self, url: str, headers: dict[str, str]) -> requests.Response:
         self._pace.wait_for_turn()
@@ -281,7 +283,11 @@ class Client:
                     "REQUESTS_CA_BUNDLE",
                 ) from error
             raise InterruptedTransferError(
-                "the server cannot be reached", where=url, got=_reason(error)
+                "the server cannot be reached",
+                where=url,
+                got=_reason(error),
+                hint="is there a network, or a proxy to name in HTTPS_PROXY? What is missing is "
+                "asked for again by the same command",
             ) from error
         except requests.RequestException as error:
             raise TransferError(
