@@ -283,11 +283,7 @@ class Client:
                     "REQUESTS_CA_BUNDLE",
                 ) from error
             raise InterruptedTransferError(
-                "the server cannot be reached",
-                where=url,
-                got=_reason(error),
-                hint="is there a network, or a proxy to name in HTTPS_PROXY? What is missing is "
-                "asked for again by the same command",
+                "the server cannot be reached", where=url, got=_reason(error)
             ) from error
         except requests.RequestException as error:
             raise TransferError(
