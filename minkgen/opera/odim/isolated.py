@@ -101,6 +101,7 @@ class IsolatedReader:
     minkgen.errors.SourceError: the file cannot be read
       where: no_such_file.h5
       got: [Errno 2] No such file or directory: 'no_such_file.h5'
+      next: look at its path, and whether you may read it
     """
 
     def __init__(self, *, time_limit_seconds: float = 60.0, memory_bytes: int = 2 * 10**9) -> None:
