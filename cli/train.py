@@ -104,7 +104,7 @@ def emulator(
 @_devices_option
 @output_options
 def superres(recipe: Recipe, *, seeds: int, devices: int, as_json: bool, quiet: bool) -> int:
-    """Train a model that brings rain of 25 km back to 2 km.
+    """Train a model that brings rain of 25 km back to the store's pixels.
 
     Beside the model's own loss it lowers the Minkowski image loss, if there is to be one: after
     some epochs, with a weight by the ratio of gradients. A flow needs the unet of the same

@@ -135,7 +135,12 @@ def put_runs(store: Path, snapshot: str) -> dict[str, Path]:
     folders = {kind: store / "runs" / name for kind, name in names.items()}
     for folder in folders.values():
         folder.mkdir(parents=True)
-    common = {"snapshot": snapshot, "split": "test", "attribution": "made up"}
+    common = {
+        "snapshot": snapshot,
+        "split": "test",
+        "pixel_km": 2.0,
+        "attribution": "made up",
+    }
     _put_surrogates(folders["surrogates"], common)
     _put_superres(folders["superres"], common)
     _put_trainings(folders["emulator"], folders["model"])

@@ -7,6 +7,7 @@ that mass is conserved, flips commute with it, and no cell is finer than 25 km.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Literal
 
@@ -59,7 +60,9 @@ def cell_edges(size: int, pixel_km: float) -> Float64:
         raise InputError(
             "the field is too small to be coarsened",
             got=f"{size} pixels of {pixel_km:g} km",
-            expected=f"at least {2 * COARSE_KM:g} km",
+            expected=f"at least {2 * COARSE_KM:g} km, two cells of the coarse grid",
+            hint=f"tiles need {math.ceil(2 * COARSE_KM / pixel_km)} pixels or more: tiles.size in "
+            "the recipe",
         )
     margin = (size - cells * width) / 2.0
     inner = margin + width * np.arange(1, cells)

@@ -136,7 +136,7 @@ def superres_tables(content: Mapping[str, Any], throughput: Mapping[str, Any]) -
         if any(row.scores.get(column.key) is not None for row in rows for column in columns)
     ]
     return [
-        Table("Super-resolution, 25 km to 2 km", rows, MAIN_COLUMNS),
+        Table(f"Super-resolution, 25 km to {content['pixel_km']:g} km", rows, MAIN_COLUMNS),
         Table(paper, published, [_two_digits(column) for column in MAIN_COLUMNS]),
         *_intervals(content),
         *beside,
