@@ -61,7 +61,7 @@ def small_recipe(**sections: Any) -> dict[str, Any]:
             "train": {"start": "2024-07-01T00:00", "end": "2024-07-01T03:00"},
             "validation": {"start": "2024-07-01T03:00", "end": "2024-07-01T04:30"},
             # Few tiles: the closed form's gradients take seconds a tile when they are scored.
-            "test": {"start": "2024-07-01T05:30", "end": "2024-07-01T06:00"},
+            "test": {"start": "2024-07-01T05:45", "end": "2024-07-01T06:00"},
             "gap_hours": 0.5,
         },
         "cluster": {"workers": 1},

@@ -19,6 +19,7 @@ import zarr
 from click.testing import CliRunner
 
 from minkgen.cli.main import cli
+from minkgen.cli.outputs import OUTPUTS
 from minkgen.errors import InputError
 from minkgen.gamma.functionals import FUNCTIONALS
 from minkgen.gamma.matrix import gamma_matrix
@@ -76,6 +77,10 @@ def report() -> tuple[dict[str, Any], str]:
         done = CliRunner().invoke(cli, ["bench", "--tiles", "6", "--repeats", "1", "--json"])
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout), done.stderr
+
+
+def test_what_is_printed_is_what_the_reference_says(report: tuple[dict[str, Any], str]) -> None:
+    OUTPUTS["bench"].model_validate(report[0])
 
 
 def test_one_json_object_describes_the_run(report: tuple[dict[str, Any], str]) -> None:
