@@ -16,6 +16,8 @@ from pydantic import ValidationError
 
 from minkgen.cli.main import cli, main
 from minkgen.cli.outputs import OUTPUTS, Failure
+from minkgen.store.history import read_history
+from minkgen.store.layout import StorePaths
 from tests.docs.setups import Workshop, put_recipe
 
 RECIPE = "evening.yaml"
@@ -51,7 +53,9 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Any:
 
 
 def snapshots() -> list[str]:
-    return sorted(path.stem for path in Path("store/features").glob("evening-*.zarr"))
+    """Return the names of the snapshots in the order of their publication."""
+    published = read_history(StorePaths(Path("store")))
+    return list(dict.fromkeys(each.snapshot for each in published))
 
 
 # One after the other: later ones need what earlier ones publish.
