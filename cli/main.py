@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from minkgen.cli.interruption import Interruption
-from minkgen.errors import MinkgenError, RecipeError, TasksFailed, TrainingStopped
+from minkgen.errors import InputError, MinkgenError, RecipeError, TasksFailed, TrainingStopped
 
 __all__ = ["cli", "main"]
 
@@ -160,7 +160,7 @@ def _end(status: int, **fault: object) -> NoReturn:
 
 
 def _status_of(error: MinkgenError) -> int:
-    if isinstance(error, RecipeError):
+    if isinstance(error, RecipeError | InputError):
         return USAGE
     if isinstance(error, TrainingStopped):
         return 128 + error.number

@@ -135,6 +135,7 @@ def test_every_command_is_described_and_tried() -> None:
         (("compute", RECIPE, "--set", "colour=1"), 2, "RecipeError", {"what": "colour: unknown"}),
         (("compute", RECIPE, "--frobnicate"), 2, "NoSuchOption", {"what": "--frobnicate"}),
         (("store", "publish", RECIPE, "none"), 1, "StoreError", {}),
+        (("evaluate", "sr", RECIPE, "--model", "nix"), 2, "InputError", {"got": "nix"}),
         (("inspect",), 2, "MissingParameter", {"what": "STORE"}),
     ],
 )
