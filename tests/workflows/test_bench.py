@@ -460,7 +460,7 @@ def test_dense_fields_are_wet_everywhere_and_dry_again_without_drizzle() -> None
         (["--tiles", "0"], 2, "0 is not in the range"),
         (["--repeats", "0"], 2, "0 is not in the range"),
         (["nowhere"], 2, "'nowhere' does not exist"),
-        (["."], 1, "give another folder, or none for synthetic rain"),
+        (["."], 2, "give another folder, or none for synthetic rain"),
     ],
 )
 def test_wrong_arguments_are_explained(
